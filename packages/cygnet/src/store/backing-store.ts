@@ -1,0 +1,88 @@
+import type { CygnetError } from '../base/errors.ts'
+
+/** Why a store could not do what was asked. A logical unit turns these into sense data. */
+export type StoreFailure =
+  /** The bytes cannot be read or written: EIO, a bad sector. */
+  | 'medium'
+  /** The file system or pool behind the store is full (ENOSPC, EDQUOT). */
+  | 'no-space'
+  /** Opened read-only. */
+  | 'read-only'
+  /** The store went away: closed, device removed, connection lost. */
+  | 'gone'
+
+/** `cause` carries the system's own error for the log; peers never see it. */
+export interface StoreError {
+  readonly failure: StoreFailure
+  /** Byte offset of the first bad byte, where known. */
+  readonly offset?: number
+  readonly cause?: Error | CygnetError
+}
+
+/** Called exactly once, perhaps before the call that takes it returns. */
+export type Done = (error: StoreError | undefined) => void
+
+export interface Geometry {
+  /** Capacity. Constant while the store is open. */
+  readonly sizeBytes: number
+  /** Smallest unit that reads and writes should be aligned to (a power of two; 1 where it does not matter). */
+  readonly alignmentBytes: number
+  /** What the medium works in, for the physical block size a disk reports (a power of two, 512 or more). */
+  readonly physicalBlockBytes: number
+  /** Smallest range that `trim` can release (a power of two); requests are rounded inwards. */
+  readonly trimGranularityBytes: number
+}
+
+export interface StoreCapabilities {
+  readonly write: boolean
+  /** `trim` releases space; trimmed bytes read as zeroes. */
+  readonly trim: boolean
+  /** Acknowledged writes may be lost by a crash until `flush`. */
+  readonly volatileCache: boolean
+  /** `extents` knows holes. Without it, everything counts as data. */
+  readonly extents: boolean
+}
+
+/** Bit flags of a write. */
+export const WriteFlags = {
+  none: 0,
+  /** On stable storage before `done`: force unit access. */
+  fua: 1,
+} as const
+
+export interface Extent {
+  readonly offset: number
+  readonly lengthBytes: number
+  /** `hole`: reads as zeroes and takes no space. */
+  readonly kind: 'data' | 'hole'
+}
+
+/**
+ * Where a disk's bytes live. Speaks bytes, never SCSI; features are filters around it. The caller keeps every
+ * range inside `geometry.sizeBytes`, never reads `into` or changes `slices` before `done`, and calls nothing after
+ * `close`. Operations may run concurrently and complete in any order; a read that overlaps an unfinished write
+ * may return old or new bytes.
+ */
+export interface BackingStore {
+  readonly geometry: Geometry
+  /** Read once at open. */
+  readonly can: StoreCapabilities
+  /** Fills `into` with the bytes at `offset`. */
+  read(into: Uint8Array, offset: number, done: Done): void
+  /** Writes the slices one after the other from `offset`. `flags`: see `WriteFlags`. */
+  write(slices: readonly Uint8Array[], offset: number, flags: number, done: Done): void
+  /** Everything acknowledged before this call is on stable storage when `done` is called. */
+  flush(done: Done): void
+  /** Releases the whole granules inside the range; the whole range reads as zeroes afterwards. */
+  trim(offset: number, lengthBytes: number, done: Done): void
+  /** Writes zeroes; `mayTrim` allows releasing the space. */
+  zero(offset: number, lengthBytes: number, mayTrim: boolean, done: Done): void
+  /** The data and holes of a range, in order, without gaps. */
+  extents(
+    offset: number,
+    lengthBytes: number,
+    done: (error: StoreError | undefined, extents: readonly Extent[]) => void,
+  ): void
+  /** Flushes and releases everything. Called once, when no operation is under way. */
+  close(done: Done): void
+}
