@@ -1,0 +1,192 @@
+import type { SystemCalls } from './page-cache-io-calls.ts'
+import { TurnBudget } from './page-cache-io-budget.ts'
+
+/**
+ * Bytes that are in the page cache, copied without leaving the thread. `preadv2(RWF_NOWAIT)` returns what is cached
+ * and never waits for the disk; the caller fetches the rest through the thread pool.
+ *
+ * Measured (2 cores, ext4, warm cache, one run): 4 KiB read 0.72 µs, against 0.85 µs for `fs.readSync`, which may
+ * block, and 3.8 µs (depth 32) to 25 µs (depth 1) for `fs.read`. 256 KiB: 8 µs inline, 31 µs through the pool.
+ *
+ * Writes: ext4 and block devices refuse a buffered write with RWF_NOWAIT (EOPNOTSUPP), so where that is so, and the
+ * file system is a local one, small page-aligned writes are made as plain ones. They may block in theory: by dirty
+ * throttling, or the journal. Measured with random 4 KiB writes on ext4: 2 µs in the middle, 0.2 ms at 99.99 %,
+ * never above 0.4 ms in 500,000 while no sync ran and 3 ms in 1,000,000 while one did, against 8 µs (depth 32) to 25 µs (depth 1)
+ * through the pool. So a write that comes during a sync takes the pool, and one slow write sends the following ones
+ * there for a while (`WriteGuard`): throttling costs one pause, not one for each write.
+ */
+export class PageCache {
+  readonly #calls: SystemCalls
+  readonly #budget: TurnBudget
+  readonly #now: () => number
+  readonly #addresses = new WeakMap<ArrayBufferLike, number>()
+  /** struct iovec[VECTOR_MAX] { void *base; size_t length }, in 32-bit halves. Its content is used at once. */
+  readonly #vector = new Uint32Array(VECTOR_MAX * 4)
+  readonly #vectorAddress: number
+
+  constructor(calls: SystemCalls, options: PageCacheOptions = {}) {
+    this.#calls = calls
+    this.#budget = options.budget ?? new TurnBudget(TURN_BUDGET_BYTES)
+    this.#now = options.now ?? (() => performance.now())
+    this.#vectorAddress = calls.addressOf(this.#vector)
+  }
+
+  /** What of the inline path works for this open file. `fileSystemType` is statfs's magic number. */
+  attach(fd: number, kind: 'file' | 'block-device', fileSystemType: number): PageCacheFile {
+    const isMemory = MEMORY_FILE_SYSTEMS.has(fileSystemType)
+    const isLocal = kind === 'block-device' || isMemory || fileSystemType === EXT_FILE_SYSTEM
+    return new PageCacheFile(this, fd, {
+      readFlags: this.#probeRead(fd) ? RWF_NOWAIT : isMemory ? 0 : undefined,
+      // Whether RWF_NOWAIT works for writes only a write can tell, so this is tried first.
+      blockingWriteFlags: isLocal ? 0 : undefined,
+      guard: new WriteGuard(this.#now),
+    })
+  }
+
+  /** Bytes read from the start of `into`, 0 where none were cached or the turn has done enough. */
+  read(fd: number, into: Uint8Array, offset: number, flags: number): number {
+    if (into.length > READ_MAX_BYTES || !this.#budget.take(Math.max(into.length, OPERATION_COST_BYTES)))
+      return 0
+    this.#setVector(0, into)
+    const readBytes = this.#calls.preadv2(fd, this.#vectorAddress, 1, offset, flags)
+    return readBytes > 0 ? readBytes : 0
+  }
+
+  /** Bytes written, 0 where that would have blocked or the turn has done enough, or `NOT_SUPPORTED`. */
+  write(
+    fd: number,
+    slices: readonly Uint8Array[],
+    lengthBytes: number,
+    offset: number,
+    flags: number,
+  ): number {
+    if (!this.#budget.take(lengthBytes * WRITE_COST + OPERATION_COST_BYTES)) return 0
+    let count = 0
+    for (const slice of slices) if (slice.length > 0) this.#setVector(count++, slice)
+    const written = this.#calls.pwritev2(fd, this.#vectorAddress, count, offset, flags)
+    if (written > 0) return written
+    // Any other error shows again, with its name, when the thread pool repeats the call.
+    return written < 0 && this.#calls.errno() === EOPNOTSUPP ? NOT_SUPPORTED : 0
+  }
+
+  #probeRead(fd: number): boolean {
+    const byte = new Uint8Array(1)
+    this.#setVector(0, byte)
+    const readBytes = this.#calls.preadv2(fd, this.#vectorAddress, 1, 0, RWF_NOWAIT)
+    return readBytes >= 0 || this.#calls.errno() === EAGAIN
+  }
+
+  #setVector(index: number, bytes: Uint8Array): void {
+    const { buffer } = bytes
+    let base = this.#addresses.get(buffer)
+    if (base === undefined) {
+      base = this.#calls.addressOf(new Uint8Array(buffer))
+      this.#addresses.set(buffer, base)
+    }
+    const address = base + bytes.byteOffset
+    const at = index * 4
+    this.#vector[at] = address
+    this.#vector[at + 1] = address / 0x1_0000_0000
+    this.#vector[at + 2] = bytes.length
+  }
+}
+
+export interface PageCacheOptions {
+  readonly budget?: TurnBudget
+  /** Monotonic milliseconds, with fractions. */
+  readonly now?: () => number
+}
+
+/** The inline path of one open file. Both calls may do nothing and return 0: the thread pool is always right. */
+export class PageCacheFile {
+  readonly #cache: PageCache
+  readonly #fd: number
+  readonly #readFlags: number | undefined
+  #writeFlags: number | undefined = RWF_NOWAIT
+  readonly #blockingWriteFlags: number | undefined
+  readonly #guard: WriteGuard
+
+  constructor(
+    cache: PageCache,
+    fd: number,
+    how: { readFlags: number | undefined; blockingWriteFlags: number | undefined; guard: WriteGuard },
+  ) {
+    this.#cache = cache
+    this.#fd = fd
+    this.#readFlags = how.readFlags
+    this.#blockingWriteFlags = how.blockingWriteFlags
+    this.#guard = how.guard
+  }
+
+  /** Copies what is cached to the start of `into`; returns how many bytes, 0..`into.length`. */
+  read(into: Uint8Array, offset: number): number {
+    return this.#readFlags === undefined ? 0 : this.#cache.read(this.#fd, into, offset, this.#readFlags)
+  }
+
+  /** Writes what can be written at once; returns how many bytes of the slices, 0..`lengthBytes`. */
+  write(slices: readonly Uint8Array[], lengthBytes: number, offset: number): number {
+    if (this.#writeFlags === undefined || lengthBytes > WRITE_MAX_BYTES || slices.length > VECTOR_MAX)
+      return 0
+    // Part of a page that is not cached would have to be read from the disk first.
+    if (offset % PAGE_BYTES !== 0 || lengthBytes % PAGE_BYTES !== 0 || !this.#guard.begin()) return 0
+    let written = this.#cache.write(this.#fd, slices, lengthBytes, offset, this.#writeFlags)
+    if (written === NOT_SUPPORTED) {
+      this.#writeFlags = this.#writeFlags === RWF_NOWAIT ? this.#blockingWriteFlags : undefined
+      written = 0
+    }
+    this.#guard.end()
+    return written
+  }
+}
+
+/** Keeps inline writes away while the system makes writers wait. */
+export class WriteGuard {
+  readonly #now: () => number
+  #beganMs = 0
+  #pausedUntilMs = -Infinity
+  #pauseMs = PAUSE_MIN_MS
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  /** False while inline writes pause. */
+  begin(): boolean {
+    this.#beganMs = this.#now()
+    return this.#beganMs >= this.#pausedUntilMs
+  }
+
+  /** A slow write pauses the inline ones, each time twice as long, until a minute has gone well. */
+  end(): void {
+    const nowMs = this.#now()
+    if (nowMs - this.#beganMs < SLOW_WRITE_MS) return
+    const wentWell = nowMs - this.#pausedUntilMs > PAUSE_MAX_MS
+    this.#pauseMs = wentWell ? PAUSE_MIN_MS : Math.min(this.#pauseMs * 2, PAUSE_MAX_MS)
+    this.#pausedUntilMs = nowMs + this.#pauseMs
+  }
+}
+
+/** Of <linux/fs.h> and <asm-generic/errno.h>. */
+const RWF_NOWAIT = 8
+const EAGAIN = 11
+const EOPNOTSUPP = 95
+const NOT_SUPPORTED = -1
+
+const PAGE_BYTES = 4096
+/** struct iovec entries; a write in more slices takes the thread pool. */
+const VECTOR_MAX = 32
+/** Inline work of one turn, in bytes of read: some 0.1 to 0.3 ms. */
+const TURN_BUDGET_BYTES = 1024 * 1024
+/** A single larger read takes the thread pool, where another core does the copying. */
+const READ_MAX_BYTES = 512 * 1024
+const WRITE_MAX_BYTES = 64 * 1024
+/** The cost of an operation of no bytes, and of a byte written, as bytes read. */
+const OPERATION_COST_BYTES = 4096
+const WRITE_COST = 2
+const SLOW_WRITE_MS = 2
+const PAUSE_MIN_MS = 1000
+const PAUSE_MAX_MS = 60_000
+
+/** Magic numbers of statfs(2): ext2 to ext4; tmpfs and ramfs, which have no disk to wait for (nor know RWF_NOWAIT). */
+const EXT_FILE_SYSTEM = 0xef53
+const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x01021994, 0x858458f6])

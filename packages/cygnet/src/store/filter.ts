@@ -1,0 +1,47 @@
+import type { BackingStore, Done, Extent, Geometry, StoreCapabilities, StoreError } from './backing-store.ts'
+
+/** The operations of a store by name, as filters' options and tables spell them. */
+export type StoreOperation = 'read' | 'write' | 'flush' | 'trim' | 'zero' | 'extents' | 'close'
+
+export type ExtentsDone = (error: StoreError | undefined, extents: readonly Extent[]) => void
+
+/** A store around another store. This one changes nothing; a filter overrides what it is about. */
+export class FilterStore implements BackingStore {
+  readonly geometry: Geometry
+  readonly can: StoreCapabilities
+  protected readonly inner: BackingStore
+
+  constructor(inner: BackingStore) {
+    this.inner = inner
+    this.geometry = inner.geometry
+    this.can = inner.can
+  }
+
+  read(into: Uint8Array, offset: number, done: Done): void {
+    this.inner.read(into, offset, done)
+  }
+
+  write(slices: readonly Uint8Array[], offset: number, flags: number, done: Done): void {
+    this.inner.write(slices, offset, flags, done)
+  }
+
+  flush(done: Done): void {
+    this.inner.flush(done)
+  }
+
+  trim(offset: number, lengthBytes: number, done: Done): void {
+    this.inner.trim(offset, lengthBytes, done)
+  }
+
+  zero(offset: number, lengthBytes: number, mayTrim: boolean, done: Done): void {
+    this.inner.zero(offset, lengthBytes, mayTrim, done)
+  }
+
+  extents(offset: number, lengthBytes: number, done: ExtentsDone): void {
+    this.inner.extents(offset, lengthBytes, done)
+  }
+
+  close(done: Done): void {
+    this.inner.close(done)
+  }
+}
