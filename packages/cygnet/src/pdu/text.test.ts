@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { TextPair } from './text.ts'
 import { encodeText, MAX_KEY_LENGTH, parseText } from './text.ts'
 
@@ -85,7 +85,7 @@ test('what was encoded parses to the same pairs, however it is sliced', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(key, value)), fc.array(fc.nat(300)), (pairs: TextPair[], cuts) => {
       const bytes = encodeText(pairs)
-      const ends = [...cuts.map((cut) => Math.min(cut, bytes.length)), bytes.length].sort((a, b) => a - b)
+      const ends = [...cuts.map((cut) => Math.min(cut, bytes.length)), bytes.length].toSorted((a, b) => a - b)
       let start = 0
       const slices: Uint8Array[] = []
       for (const end of ends) {
