@@ -29,7 +29,7 @@ export const BHS_BYTES = 48
 /** "No tag": ITT of a target's own NOP-In, TTT of an unsolicited Data-Out. */
 export const NO_TAG = 0xffffffff
 
-export type Bytes = Buffer<ArrayBufferLike>
+export type Bytes = Buffer
 
 /** Fields that most PDUs share; the rest is set by offset with `Buffer` methods on the result. */
 export interface BhsFields {
