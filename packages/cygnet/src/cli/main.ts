@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { CygnetError } from '../base/errors.ts'
+import { serveCommand } from './serve.ts'
+
+/** Which option does what an error of a lower layer asks for. */
+const hints: Readonly<Record<string, string>> = {
+  STORE_MISSING: 'such as --size 1G',
+  STORE_EMPTY: 'such as --size 1G',
+  STORE_NOT_PERMITTED: '--read-only',
+}
+
+/** Runs the command line. An expected error ends as one sentence on stderr and exit code 1; anything else is a bug. */
+export function main(args: readonly string[]): void {
+  const program = new Command('cygnet')
+    .description('An iSCSI target: serves disk images to any operating system.')
+    .version(packageVersion())
+    .showHelpAfterError('(cygnet --help shows what there is)')
+    .addCommand(serveCommand())
+  program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
+    if (!(error instanceof CygnetError)) throw error
+    const hint = hints[error.code]
+    process.stderr.write(`cygnet: ${error.message}${hint === undefined ? '' : ` (${hint})`}\n`)
+    process.exitCode = 1
+  })
+}
+
+function packageVersion(): string {
+  const url = new URL('../../package.json', import.meta.url)
+  const { version } = JSON.parse(readFileSync(url, 'utf8')) as { version: string }
+  return version
+}

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { NodeDiskIO } from '../runtime/disk-io.ts'
+import { type OpenDisk, openDisks } from './disks.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'cygnet-disks-'))
+after(() => rmSync(folder, { recursive: true }))
+const io = new NodeDiskIO()
+const format = { blockSizeBytes: 512, readOnly: false } as const
+
+async function close(disks: readonly OpenDisk[]): Promise<void> {
+  for (const { store } of disks) await new Promise((resolve) => store.close(resolve))
+}
+
+test('images and memory become LUNs in the order given', async () => {
+  const path = join(folder, 'new.img')
+  const disks = await openDisks(
+    io,
+    [
+      { kind: 'file', path, createSizeBytes: 1 << 20 },
+      { kind: 'memory', sizeBytes: 1 << 16 },
+    ],
+    format,
+  )
+  assert.deepEqual(
+    disks.map(({ lun, name, sizeBytes, readOnly }) => ({ lun, name, sizeBytes, readOnly })),
+    [
+      { lun: 0, name: path, sizeBytes: 1 << 20, readOnly: false },
+      { lun: 1, name: 'memory', sizeBytes: 1 << 16, readOnly: false },
+    ],
+  )
+  await close(disks)
+  assert.equal(statSync(path).size, 1 << 20)
+})
+
+test('one disk that cannot be opened closes the others', async () => {
+  const path = join(folder, 'held.img')
+  const missing = join(folder, 'missing.img')
+  writeFileSync(path, Buffer.alloc(512))
+  const disks = [path, missing].map((one) => ({ kind: 'file', path: one }) as const)
+  await assert.rejects(openDisks(io, disks, format), { code: 'STORE_MISSING', message: /missing\.img/ })
+  // Images are locked while they are open.
+  await close(await openDisks(io, [{ kind: 'file', path }], format))
+})
+
+test('an image of part of a block is refused and closed', async () => {
+  const path = join(folder, 'odd.img')
+  writeFileSync(path, Buffer.alloc(1000))
+  const disks = [{ kind: 'file', path }] as const
+  await assert.rejects(openDisks(io, disks, format), {
+    code: 'IMAGE_BLOCKS',
+    message: /odd\.img has 1000 bytes/,
+  })
+  writeFileSync(path, Buffer.alloc(1024))
+  await close(await openDisks(io, disks, format))
+})
+
+test('a disk of part of a block is not created', async () => {
+  const path = join(folder, 'part.img')
+  const disks = [{ kind: 'file', path, createSizeBytes: 1000 }] as const
+  await assert.rejects(openDisks(io, disks, format), { code: 'IMAGE_BLOCKS' })
+  assert.equal(statSync(path, { throwIfNoEntry: false }), undefined)
+})

@@ -1,0 +1,17 @@
+import { createHash } from 'node:crypto'
+
+/** What a logical unit is recognised by: multipath software and clusters rely on it staying the same. */
+export interface UnitIdentity {
+  /** Unit serial number (SPC-5 §7.7.19), 16 upper-case hexadecimal digits. */
+  readonly serialNumber: string
+  /** NAA locally assigned designator (SPC-5 §7.7.6.6.4): 8 bytes, the first half-byte 3. */
+  readonly naa: Uint8Array
+}
+
+/** Derived from the target's name and the LUN alone, so that it survives restarts, moves and new addresses. */
+export function unitIdentity(targetName: string, lun: number): UnitIdentity {
+  const digest = createHash('sha256').update(`${targetName}\n${lun}`).digest()
+  const naa = new Uint8Array(digest.subarray(0, 8))
+  naa[0] = 0x30 | (digest.readUInt8(0) & 0x0f)
+  return { serialNumber: digest.toString('hex', 8, 16).toUpperCase(), naa }
+}
