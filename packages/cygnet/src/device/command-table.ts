@@ -1,0 +1,109 @@
+import { get8 } from '../scsi/fields.ts'
+import type { SenseData } from '../scsi/sense.ts'
+import { illegalRequest, invalidCdbField } from '../scsi/sense.ts'
+import { AdditionalSense } from '../scsi/additional-sense.ts'
+import { cdbLength } from '../scsi/opcodes.ts'
+import type { Step } from './operation.ts'
+
+export const CommandFlag = {
+  /** A pending unit attention waits for another command (SAM-5 §5.14). */
+  quiet: 1,
+  /** Needs the medium: refused while the unit is stopped. */
+  medium: 2,
+  /** Changes the medium: refused where it is write protected. */
+  write: 4,
+} as const
+
+/** What a persistent reservation does to a command from elsewhere (SPC-5 §5.13.1): never, exclusive access, any conflict. */
+export type ReservationClass = 'allowed' | 'read' | 'write'
+
+/** One row of a device type's dispatch table: all that is known of a command. */
+export interface Command {
+  readonly name: string
+  readonly opcode: number
+  /** Bits 4..0 of byte 1, where the opcode alone does not say which command it is. */
+  readonly serviceAction?: number
+  /** CDB usage data in hexadecimal: the bits that the unit looks at. Every other bit must be zero. */
+  readonly usage: string
+  /** Bits that older standards defined and that may be set without effect, like `usage`. */
+  readonly ignored?: string
+  readonly reservation: ReservationClass
+  /** Bits of `CommandFlag`. */
+  readonly flags: number
+  /** Recommended timeout in seconds, for REPORT SUPPORTED OPERATION CODES. */
+  readonly timeoutS: number
+  readonly start: Step
+}
+
+/** A command whose CDB usage data are bytes. */
+export interface TableEntry extends Command {
+  /** As long as the CDB; opcode and service action hold their values (SPC-5 §6.35.3). */
+  readonly usageBytes: Uint8Array
+  readonly allowedBits: Uint8Array
+}
+
+type Slot = TableEntry | ReadonlyMap<number, TableEntry> | undefined
+
+/** Finds commands, and checks CDBs against their usage data. */
+export class CommandTable {
+  /** In order of opcode and service action. */
+  readonly entries: readonly TableEntry[]
+  readonly #slots: Slot[] = Array.from<Slot>({ length: 256 }).fill(undefined)
+
+  constructor(commands: readonly Command[]) {
+    const order = (command: Command): number => command.opcode * 32 + (command.serviceAction ?? 0)
+    this.entries = commands.map(toEntry).toSorted((a, b) => order(a) - order(b))
+    for (const entry of this.entries) {
+      const slot = this.#slots[entry.opcode]
+      if (entry.serviceAction === undefined) this.#slots[entry.opcode] = entry
+      else
+        this.#slots[entry.opcode] = new Map(slot instanceof Map ? slot : []).set(entry.serviceAction, entry)
+    }
+  }
+
+  find(opcode: number, serviceAction: number): TableEntry | undefined {
+    const slot = this.#slots[opcode]
+    return slot instanceof Map ? slot.get(serviceAction) : (slot as TableEntry | undefined)
+  }
+
+  /** Whether the opcode is known, and has service actions. */
+  kind(opcode: number): 'unknown' | 'plain' | 'service-actions' {
+    const slot = this.#slots[opcode]
+    if (slot === undefined) return 'unknown'
+    return slot instanceof Map ? 'service-actions' : 'plain'
+  }
+
+  /** Why `find` found nothing. */
+  unknown(opcode: number): SenseData {
+    if (this.kind(opcode) === 'service-actions') return invalidCdbField(1, 4)
+    return illegalRequest(AdditionalSense.invalidOperationCode)
+  }
+}
+
+function toEntry(command: Command): TableEntry {
+  const usageBytes = fromHex(command.usage)
+  const expectedBytes = cdbLength(command.opcode)
+  if (usageBytes.length !== expectedBytes) {
+    throw new RangeError(`${command.name}: CDB usage data of ${usageBytes.length} bytes`)
+  }
+  const allowedBits = Uint8Array.from(usageBytes)
+  allowedBits[0] = 0xff
+  if (command.serviceAction !== undefined) allowedBits[1] = 0x1f | get8(usageBytes, 1)
+  if (command.ignored !== undefined) {
+    for (const [i, bits] of fromHex(command.ignored).entries()) allowedBits[i] = bits | get8(allowedBits, i)
+  }
+  return { ...command, usageBytes, allowedBits }
+}
+
+const fromHex = (text: string): Uint8Array =>
+  Uint8Array.from(text.replaceAll(' ', '').match(/../g) ?? [], (digits) => Number.parseInt(digits, 16))
+
+/** INVALID FIELD IN CDB with a pointer to the first bit that must be zero and is not. */
+export function checkUsage(entry: TableEntry, cdb: Uint8Array): SenseData | undefined {
+  const { allowedBits } = entry
+  for (let i = 1; i < allowedBits.length; i++) {
+    const wrong = get8(cdb, i) & ~get8(allowedBits, i)
+    if (wrong !== 0) return invalidCdbField(i, 31 - Math.clz32(wrong))
+  }
+  return undefined
+}

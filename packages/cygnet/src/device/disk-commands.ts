@@ -1,0 +1,191 @@
+import { Opcode, ServiceAction } from '../scsi/opcodes.ts'
+import type { Command } from './command-table.ts'
+import { CommandFlag } from './command-table.ts'
+import type { DiskCache } from './disk-cache.ts'
+import type { DiskInquiry } from './disk-inquiry.ts'
+import type { DiskModes } from './disk-modes.ts'
+import type { DiskReadWrite } from './disk-read-write.ts'
+import type { Step } from './operation.ts'
+import { inquiry, reportLuns, reportTaskManagement, testUnitReady } from './primary-commands.ts'
+
+export interface DiskParts {
+  readonly about: DiskInquiry
+  readonly modes: DiskModes
+  readonly cache: DiskCache
+  readonly readWrite: DiskReadWrite
+  readonly requestSense: Step
+  readonly reportOpcodes: Step
+}
+
+const { quiet, medium, write } = CommandFlag
+/** Seconds, recommended: for what answers from memory, for one transfer, for what goes over much of the medium. */
+const QUICK = 10
+const TRANSFER = 60
+const LONG = 300
+
+/** The dispatch table of a disk. DPO (10h) and FUA (08h) are in byte 1, the group number in byte 6, 14 or 10. */
+export const diskCommands = (parts: DiskParts): Command[] => [...primaryRows(parts), ...mediumRows(parts)]
+
+const primaryRows = (parts: DiskParts): Command[] => [
+  {
+    name: 'TEST UNIT READY',
+    opcode: Opcode.testUnitReady,
+    usage: '00 00 00 00 00 00',
+    reservation: 'read',
+    flags: medium,
+    timeoutS: QUICK,
+    start: testUnitReady,
+  },
+  {
+    name: 'REQUEST SENSE',
+    opcode: Opcode.requestSense,
+    usage: '03 01 00 00 ff 00',
+    reservation: 'allowed',
+    flags: quiet,
+    timeoutS: QUICK,
+    start: parts.requestSense,
+  },
+  {
+    name: 'INQUIRY',
+    opcode: Opcode.inquiry,
+    usage: '12 01 ff ff ff 00',
+    reservation: 'allowed',
+    flags: quiet,
+    timeoutS: QUICK,
+    start: inquiry(parts.about),
+  },
+  {
+    name: 'MODE SELECT (6)',
+    opcode: Opcode.modeSelect6,
+    usage: '15 10 00 00 ff 00',
+    reservation: 'write',
+    flags: 0,
+    timeoutS: QUICK,
+    start: parts.modes.select,
+  },
+  {
+    name: 'MODE SELECT (10)',
+    opcode: Opcode.modeSelect10,
+    usage: '55 10 00 00 00 00 00 ff ff 00',
+    reservation: 'write',
+    flags: 0,
+    timeoutS: QUICK,
+    start: parts.modes.select,
+  },
+  {
+    name: 'MODE SENSE (6)',
+    opcode: Opcode.modeSense6,
+    usage: '1a 08 ff ff ff 00',
+    reservation: 'read',
+    flags: 0,
+    timeoutS: QUICK,
+    start: parts.modes.sense,
+  },
+  {
+    name: 'MODE SENSE (10)',
+    opcode: Opcode.modeSense10,
+    usage: '5a 18 ff ff 00 00 00 ff ff 00',
+    reservation: 'read',
+    flags: 0,
+    timeoutS: QUICK,
+    start: parts.modes.sense,
+  },
+  {
+    name: 'START STOP UNIT',
+    opcode: Opcode.startStopUnit,
+    usage: '1b 01 00 00 05 00',
+    reservation: 'write',
+    flags: 0,
+    timeoutS: TRANSFER,
+    start: parts.cache.startStop,
+  },
+  {
+    name: 'REPORT LUNS',
+    opcode: Opcode.reportLuns,
+    usage: 'a0 00 ff 00 00 00 ff ff ff ff 00 00',
+    reservation: 'allowed',
+    flags: quiet,
+    timeoutS: QUICK,
+    start: reportLuns,
+  },
+  {
+    name: 'REPORT SUPPORTED OPERATION CODES',
+    opcode: Opcode.maintenanceIn,
+    serviceAction: ServiceAction.reportSupportedOperationCodes,
+    usage: 'a3 0c 87 ff ff ff ff ff ff ff 00 00',
+    reservation: 'allowed',
+    flags: 0,
+    timeoutS: QUICK,
+    start: parts.reportOpcodes,
+  },
+  {
+    name: 'REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS',
+    opcode: Opcode.maintenanceIn,
+    serviceAction: ServiceAction.reportSupportedTaskManagementFunctions,
+    usage: 'a3 0d 80 00 00 00 ff ff ff ff 00 00',
+    reservation: 'allowed',
+    flags: 0,
+    timeoutS: QUICK,
+    start: reportTaskManagement,
+  },
+]
+
+/** Rows that differ by opcode and CDB length only. FUA_NV and SYNC_NV, once defined, may be set without effect. */
+const family = (
+  base: Pick<Command, 'reservation' | 'flags' | 'timeoutS' | 'start'>,
+  rows: readonly (readonly [name: string, opcode: Opcode, usage: string, ignored?: string])[],
+): Command[] =>
+  rows.map(([name, opcode, usage, ignored]) => ({
+    ...base,
+    name,
+    opcode,
+    usage,
+    ...(ignored === undefined ? {} : { ignored }),
+  }))
+
+const mediumRows = ({ about, cache, readWrite }: DiskParts): Command[] => [
+  ...family({ reservation: 'read', flags: medium, timeoutS: TRANSFER, start: readWrite.read }, [
+    ['READ (6)', Opcode.read6, '08 1f ff ff ff 00'],
+    ['READ (10)', Opcode.read10, '28 18 ff ff ff ff 3f ff ff 00', '00 02'],
+    ['READ (12)', Opcode.read12, 'a8 18 ff ff ff ff ff ff ff ff 3f 00', '00 02'],
+    ['READ (16)', Opcode.read16, '88 18 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00', '00 02'],
+  ]),
+  ...family({ reservation: 'write', flags: medium | write, timeoutS: TRANSFER, start: readWrite.write }, [
+    ['WRITE (6)', Opcode.write6, '0a 1f ff ff ff 00'],
+    ['WRITE (10)', Opcode.write10, '2a 18 ff ff ff ff 3f ff ff 00', '00 02'],
+    ['WRITE (12)', Opcode.write12, 'aa 18 ff ff ff ff ff ff ff ff 3f 00', '00 02'],
+    ['WRITE (16)', Opcode.write16, '8a 18 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00', '00 02'],
+  ]),
+  ...family({ reservation: 'write', flags: medium, timeoutS: LONG, start: cache.synchronize }, [
+    ['SYNCHRONIZE CACHE (10)', Opcode.synchronizeCache10, '35 02 ff ff ff ff 3f ff ff 00', '00 04'],
+    [
+      'SYNCHRONIZE CACHE (16)',
+      Opcode.synchronizeCache16,
+      '91 02 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00',
+      '00 04',
+    ],
+  ]),
+  ...family({ reservation: 'read', flags: medium, timeoutS: TRANSFER, start: cache.preFetch }, [
+    ['PRE-FETCH (10)', Opcode.preFetch10, '34 02 ff ff ff ff 3f ff ff 00'],
+    ['PRE-FETCH (16)', Opcode.preFetch16, '90 02 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00'],
+  ]),
+  {
+    name: 'READ CAPACITY (10)',
+    opcode: Opcode.readCapacity10,
+    usage: '25 00 00 00 00 00 00 00 00 00',
+    reservation: 'allowed',
+    flags: medium,
+    timeoutS: QUICK,
+    start: about.readCapacity10,
+  },
+  {
+    name: 'READ CAPACITY (16)',
+    opcode: Opcode.serviceActionIn16,
+    serviceAction: ServiceAction.readCapacity16,
+    usage: '9e 10 00 00 00 00 00 00 00 00 ff ff ff ff 00 00',
+    reservation: 'allowed',
+    flags: medium,
+    timeoutS: QUICK,
+    start: about.readCapacity16,
+  },
+]

@@ -1,0 +1,123 @@
+import { encodeCapacity10, encodeCapacity16 } from '../scsi/capacity.ts'
+import { get32 } from '../scsi/fields.ts'
+import { DeviceType, encodeInquiry, VersionDescriptor } from '../scsi/inquiry.ts'
+import type { BlockLimits } from '../scsi/vpd.ts'
+import {
+  designators,
+  encodeBlockCharacteristics,
+  encodeBlockLimits,
+  encodeDeviceIdentification,
+  encodeExtendedInquiry,
+  encodeProvisioning,
+  encodeSerialNumber,
+  encodeSupportedPages,
+  VpdPage,
+} from '../scsi/vpd.ts'
+import type { Nexus } from '../scsi/task.ts'
+import type { DiskMedium } from './disk-medium.ts'
+import type { Operation } from './operation.ts'
+import type { InquirySource } from './primary-commands.ts'
+
+/** Most blocks of one COMPARE AND WRITE: the CDB's field has one byte. */
+export const COMPARE_AND_WRITE_BLOCKS = 255
+/** Most blocks over all descriptors of one UNMAP. */
+export const UNMAP_BLOCKS = 1024 * 1024
+export const UNMAP_DESCRIPTORS = 256
+/** Most blocks of one WRITE SAME. */
+export const WRITE_SAME_BLOCKS = 8 * 1024 * 1024
+/** Where a longer transfer brings nothing more. */
+const OPTIMAL_TRANSFER_BYTES = 1024 * 1024
+
+/** Who a logical unit is, for as long as its data lives. */
+export interface UnitIdentity {
+  /** Printable ASCII, 1 to 64 characters. */
+  readonly serialNumber: string
+  /** NAA identifier, 8 bytes, or 16 where it begins with 6. */
+  readonly naa: Uint8Array
+  /** T10 vendor identification, up to 8 characters. Default `CYGNET`. */
+  readonly vendor?: string
+  /** Up to 16 characters. */
+  readonly product?: string
+  /** Up to 4 characters. */
+  readonly revision?: string
+}
+
+const PERIPHERAL = DeviceType.block
+
+/** What a disk says of itself: INQUIRY data and its capacity. */
+export class DiskInquiry implements InquirySource {
+  readonly #medium: DiskMedium
+  readonly #identity: Required<UnitIdentity>
+  readonly #pages: ReadonlyMap<number, (nexus: Nexus) => Uint8Array>
+
+  constructor(medium: DiskMedium, identity: UnitIdentity) {
+    this.#medium = medium
+    this.#identity = { vendor: 'CYGNET', product: 'Virtual Disk', revision: '1', ...identity }
+    const { store } = medium
+    this.#pages = new Map<number, (nexus: Nexus) => Uint8Array>([
+      [VpdPage.supportedPages, () => encodeSupportedPages(PERIPHERAL, [...this.#pages.keys()])],
+      [VpdPage.unitSerialNumber, () => encodeSerialNumber(PERIPHERAL, identity.serialNumber)],
+      [VpdPage.deviceIdentification, (nexus) => this.#identification(nexus)],
+      [VpdPage.extendedInquiry, () => encodeExtendedInquiry(PERIPHERAL, store.can.volatileCache)],
+      [VpdPage.blockLimits, () => encodeBlockLimits(PERIPHERAL, this.#limits())],
+      [VpdPage.blockDeviceCharacteristics, () => encodeBlockCharacteristics(PERIPHERAL)],
+      [VpdPage.logicalBlockProvisioning, () => encodeProvisioning(PERIPHERAL, store.can.trim)],
+    ])
+  }
+
+  standard(): Uint8Array {
+    return encodeInquiry({
+      qualifier: 0,
+      deviceType: DeviceType.block,
+      removable: false,
+      version: 6,
+      vendor: this.#identity.vendor,
+      product: this.#identity.product,
+      revision: this.#identity.revision,
+      versionDescriptors: Object.values(VersionDescriptor),
+    })
+  }
+
+  page(page: number, nexus: Nexus): Uint8Array | undefined {
+    return this.#pages.get(page)?.(nexus)
+  }
+
+  #identification(nexus: Nexus): Uint8Array {
+    const { naa, vendor, serialNumber } = this.#identity
+    const { targetPortName, relativeTargetPortId } = nexus
+    const targetName = targetPortName.replace(/,t,0x[0-9a-f]+$/i, '')
+    return encodeDeviceIdentification(
+      PERIPHERAL,
+      designators({ naa, vendor, serialNumber, targetPortName, targetName, relativeTargetPortId }),
+    )
+  }
+
+  #limits(): BlockLimits {
+    const { blockBytes, transferBlocks, physicalExponent, store } = this.#medium
+    const { trim } = store.can
+    return {
+      compareAndWriteBlocks: COMPARE_AND_WRITE_BLOCKS,
+      transferGranularityBlocks: 2 ** physicalExponent,
+      transferBlocks,
+      optimalTransferBlocks: OPTIMAL_TRANSFER_BYTES / blockBytes,
+      unmapBlocks: trim ? UNMAP_BLOCKS : 0,
+      unmapDescriptors: trim ? UNMAP_DESCRIPTORS : 0,
+      unmapGranularityBlocks: trim ? Math.max(1, store.geometry.trimGranularityBytes / blockBytes) : 0,
+      writeSameBlocks: WRITE_SAME_BLOCKS,
+      writeSameNonZero: true,
+    }
+  }
+
+  readonly readCapacity10 = (op: Operation): void => {
+    op.reply(encodeCapacity10(this.#medium), 8)
+  }
+
+  readonly readCapacity16 = (op: Operation): void => {
+    const { blocks, blockBytes, physicalExponent, store } = this.#medium
+    const thin = store.can.trim
+    op.reply(
+      encodeCapacity16({ blocks, blockBytes, physicalExponent, thin, unmappedReadsZero: thin }),
+      get32(op.task.cdb, 10),
+    )
+  }
+}

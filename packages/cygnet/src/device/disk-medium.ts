@@ -1,0 +1,98 @@
+import type { BufferPool } from '../base/pool.ts'
+import { AdditionalSense } from '../scsi/additional-sense.ts'
+import { cdbBlocks, cdbBlocksAt, cdbLba } from '../scsi/cdb.ts'
+import type { SenseData } from '../scsi/sense.ts'
+import { illegalRequest, invalidCdbField, SenseKey } from '../scsi/sense.ts'
+import type { BackingStore, StoreError } from '../store/backing-store.ts'
+import { WriteFlags } from '../store/backing-store.ts'
+import type { Operation } from './operation.ts'
+import type { RangeLocks } from './range-locks.ts'
+
+/** Largest transfer of one command, MAXIMUM TRANSFER LENGTH of the block limits page. */
+export const MAX_TRANSFER_BYTES = 16 * 1024 * 1024
+
+/** Piece by which commands without a transfer of their own go over the medium. */
+export const CHUNK_BYTES = 1024 * 1024
+
+/** What block commands work on: the store, seen in logical blocks. */
+export class DiskMedium {
+  readonly store: BackingStore
+  readonly pool: BufferPool
+  readonly locks: RangeLocks
+  readonly blockBytes: number
+  /** Capacity. */
+  readonly blocks: number
+  readonly transferBlocks: number
+  /** WCE of the caching page: a write may stay in the volatile cache until SYNCHRONIZE CACHE. */
+  writeCache: boolean
+
+  constructor(store: BackingStore, pool: BufferPool, locks: RangeLocks, blockBytes: number) {
+    this.store = store
+    this.pool = pool
+    this.locks = locks
+    this.blockBytes = blockBytes
+    this.blocks = store.geometry.sizeBytes / blockBytes
+    this.transferBlocks = MAX_TRANSFER_BYTES / blockBytes
+    this.writeCache = store.can.volatileCache
+  }
+
+  /** Logical blocks in a physical one, as a power of two. */
+  get physicalExponent(): number {
+    const ratio = this.store.geometry.physicalBlockBytes / this.blockBytes
+    return ratio > 1 ? Math.min(15, Math.floor(Math.log2(ratio))) : 0
+  }
+
+  /**
+   * Takes LBA and length from the CDB into `op`. False: it ended with CHECK CONDITION. An LBA equal to the capacity is
+   * in range only where the length is zero (SBC-4 §4.5: LBA plus length may not exceed the capacity).
+   */
+  locate(op: Operation, limitBlocks: number = this.transferBlocks): boolean {
+    const cdb = op.task.cdb
+    const blocks = cdbBlocks(cdb)
+    if (!this.locateRange(op, cdbLba(cdb), blocks)) return false
+    if (blocks <= limitBlocks) return true
+    op.check(invalidCdbField(cdbBlocksAt(cdb), 7))
+    return false
+  }
+
+  locateRange(op: Operation, lba: number, blocks: number): boolean {
+    // Compared before they are added: an LBA past 2^53 is not exact, only too large.
+    if (lba > this.blocks || lba + blocks > this.blocks) {
+      op.check(illegalRequest(AdditionalSense.lbaOutOfRange))
+      return false
+    }
+    op.lba = lba
+    op.blocks = blocks
+    op.offset = lba * this.blockBytes
+    op.lengthBytes = blocks * this.blockBytes
+    return true
+  }
+
+  writeFlags(forceUnitAccess: boolean): number {
+    return forceUnitAccess || !this.writeCache ? WriteFlags.fua : WriteFlags.none
+  }
+
+  /** Sense data for a store's failure at `offset` or, better, where the store says. */
+  failure(error: StoreError, direction: 'read' | 'write', offset: number): SenseData {
+    const { key, additional } = FAILURES[direction][error.failure]
+    if (error.failure !== 'medium') return { key, additional }
+    return { key, additional, information: Math.floor((error.offset ?? offset) / this.blockBytes) }
+  }
+}
+
+const COMMON_FAILURES = {
+  'no-space': { key: SenseKey.dataProtect, additional: AdditionalSense.spaceAllocationFailed },
+  'read-only': { key: SenseKey.dataProtect, additional: AdditionalSense.writeProtected },
+  gone: { key: SenseKey.notReady, additional: AdditionalSense.notReadyCauseNotReportable },
+} as const
+
+const FAILURES = {
+  read: {
+    ...COMMON_FAILURES,
+    medium: { key: SenseKey.mediumError, additional: AdditionalSense.unrecoveredReadError },
+  },
+  write: {
+    ...COMMON_FAILURES,
+    medium: { key: SenseKey.mediumError, additional: AdditionalSense.writeError },
+  },
+} as const

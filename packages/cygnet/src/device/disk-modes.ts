@@ -1,0 +1,183 @@
+import { AdditionalSense } from '../scsi/additional-sense.ts'
+import { get8, get16 } from '../scsi/fields.ts'
+import type { ModeParts } from '../scsi/mode.ts'
+import {
+  ALL_SUBPAGES,
+  decodeModeHeader,
+  encodeModeData,
+  ModeFlags,
+  ModePage,
+  modePageLength,
+  PageControl,
+} from '../scsi/mode.ts'
+import { Opcode } from '../scsi/opcodes.ts'
+import type { SenseData } from '../scsi/sense.ts'
+import { illegalRequest, invalidCdbField, invalidParameterField } from '../scsi/sense.ts'
+import type { Nexus } from '../scsi/task.ts'
+import type { DiskMedium } from './disk-medium.ts'
+import type { Operation } from './operation.ts'
+import { gather } from './parameters.ts'
+
+/** A mode page as kept here: the bytes now, after a reset, and those that MODE SELECT may change. */
+interface Page {
+  readonly current: Uint8Array
+  readonly initial: Uint8Array
+  readonly changeable: Uint8Array
+}
+
+function definePage(code: number, lengthBytes: number, values: readonly [number, number, number][]): Page {
+  const initial = new Uint8Array(lengthBytes)
+  const changeable = new Uint8Array(lengthBytes)
+  initial[0] = changeable[0] = code
+  initial[1] = changeable[1] = lengthBytes - 2
+  for (const [at, value, mask] of values) {
+    initial[at] = value
+    changeable[at] = mask
+  }
+  return { current: Uint8Array.from(initial), initial, changeable }
+}
+
+const WCE = 0x04
+const D_SENSE = 0x04
+const GLTSD = 0x02
+const SWP = 0x08
+const UNRESTRICTED_REORDERING = 0x10
+const DEXCPT = 0x08
+
+/** The longest parameter list that MODE SELECT takes: every page, a long block descriptor, a header, with room. */
+const SELECT_LIMIT_BYTES = 256
+
+/**
+ * MODE SENSE and MODE SELECT (6) and (10) of a disk (SPC-5 §6.11 to §6.14): the caching page with WCE, the control page
+ * with D_SENSE and SWP, the informational exceptions page. Nothing is saved over a restart.
+ */
+export class DiskModes {
+  readonly #medium: DiskMedium
+  readonly #protected: boolean
+  readonly #pages: ReadonlyMap<number, Page>
+  readonly #caching: Page
+  readonly #control: Page
+  readonly #changed: (cause: Nexus) => void
+
+  /** `changed` is called when MODE SELECT changed something, with who did it. */
+  constructor(medium: DiskMedium, isProtected: boolean, changed: (cause: Nexus) => void) {
+    this.#medium = medium
+    this.#protected = isProtected
+    this.#changed = changed
+    // Without a volatile cache there is nothing to enable.
+    const wce = medium.store.can.volatileCache ? WCE : 0
+    this.#caching = definePage(ModePage.caching, 20, [[2, medium.writeCache ? wce : 0, wce]])
+    this.#control = definePage(ModePage.control, 12, [
+      [2, GLTSD, D_SENSE],
+      [3, UNRESTRICTED_REORDERING, 0],
+      [4, 0, SWP],
+    ])
+    const exceptions = definePage(ModePage.informationalExceptions, 12, [[2, DEXCPT, 0]])
+    this.#pages = new Map([
+      [ModePage.caching, this.#caching],
+      [ModePage.control, this.#control],
+      [ModePage.informationalExceptions, exceptions],
+    ])
+  }
+
+  /** D_SENSE: sense data in descriptor format. */
+  get descriptorSense(): boolean {
+    return (get8(this.#control.current, 2) & D_SENSE) !== 0
+  }
+
+  /** SWP: software write protect. */
+  get softwareProtect(): boolean {
+    return (get8(this.#control.current, 4) & SWP) !== 0
+  }
+
+  reset(): void {
+    for (const page of this.#pages.values()) page.current.set(page.initial)
+    this.#apply()
+  }
+
+  #apply(): void {
+    this.#medium.writeCache = (get8(this.#caching.current, 2) & WCE) !== 0
+  }
+
+  /** 1 LLBAA(4, only in the 10-byte CDB) DBD(3), 2 PC(7-6) PAGE CODE(5-0), 3 SUBPAGE CODE, 4 or 7 ALLOCATION LENGTH. */
+  readonly sense = (op: Operation): void => {
+    const cdb = op.task.cdb
+    const isLong = cdb[0] === Opcode.modeSense10
+    const control = get8(cdb, 2) >>> 6
+    const code = get8(cdb, 2) & 0x3f
+    if (control === PageControl.saved) return op.check(illegalRequest(AdditionalSense.savingNotSupported))
+    if (cdb[3] !== 0 && cdb[3] !== ALL_SUBPAGES) return op.check(invalidCdbField(3, 7))
+    const one = this.#pages.get(code)
+    if (!one && code !== ModePage.all) return op.check(invalidCdbField(2, 5))
+    const pages = one ? [one] : [...this.#pages.values()]
+    const values = VALUES[control] ?? 'current'
+    const withBlock = (get8(cdb, 1) & 0x08) === 0
+    const data = {
+      deviceSpecific:
+        ModeFlags.dpoFua | (this.#protected || this.softwareProtect ? ModeFlags.writeProtected : 0),
+      block: withBlock ? this.#medium : undefined,
+      longBlock: isLong && (get8(cdb, 1) & 0x10) !== 0,
+      pages: pages.map((page) => page[values]),
+    }
+    op.reply(encodeModeData(data, isLong ? 8 : 4), isLong ? get16(cdb, 7) : get8(cdb, 4))
+  }
+
+  /** 1 PF(4) SP(0), 4 or 7 PARAMETER LIST LENGTH. */
+  readonly select = (op: Operation): void => {
+    const cdb = op.task.cdb
+    const isLong = cdb[0] === Opcode.modeSelect10
+    const lengthBytes = isLong ? get16(cdb, 7) : get8(cdb, 4)
+    if (lengthBytes === 0) return op.good()
+    if (!(get8(cdb, 1) & 0x10)) return op.check(invalidCdbField(1, 4))
+    if (lengthBytes > SELECT_LIMIT_BYTES) return op.check(invalidCdbField(isLong ? 7 : 4, 7))
+    op.receive(lengthBytes, this.#selectReceived)
+  }
+
+  readonly #selectReceived = (op: Operation): void => {
+    const { task } = op
+    const list = gather(task)
+    const isLong = task.cdb[0] === Opcode.modeSelect10
+    const parts = list && decodeModeHeader(list, isLong ? 8 : 4)
+    if (!list || !parts) return op.check(illegalRequest(AdditionalSense.parameterListLengthError))
+    // All pages are checked before any takes effect.
+    const problem = this.#checkBlock(parts) ?? this.#walkPages(list, parts.pagesAt, false)
+    if (problem) return op.check(problem)
+    const before = this.#fingerprint()
+    this.#walkPages(list, parts.pagesAt, true)
+    this.#apply()
+    if (this.#fingerprint() !== before) this.#changed(task.nexus)
+    op.good()
+  }
+
+  /** The block length cannot change; zero says "as it is". */
+  #checkBlock(parts: ModeParts): SenseData | undefined {
+    const { blockBytes, descriptorAt } = parts
+    if (blockBytes === undefined || blockBytes === 0 || blockBytes === this.#medium.blockBytes)
+      return undefined
+    return invalidParameterField(descriptorAt + 4)
+  }
+
+  #walkPages(list: Uint8Array, from: number, apply: boolean): SenseData | undefined {
+    for (let at = from; at < list.length; ) {
+      const page = this.#pages.get(get8(list, at) & 0x7f)
+      if (!page) return invalidParameterField(at, 5)
+      const lengthBytes = modePageLength(list, at)
+      if (lengthBytes === undefined) return illegalRequest(AdditionalSense.parameterListLengthError)
+      if (lengthBytes !== page.current.length) return invalidParameterField(at + 1, 7)
+      if (at + lengthBytes > list.length) return illegalRequest(AdditionalSense.parameterListLengthError)
+      for (let i = 2; i < lengthBytes; i++) {
+        const fixed = (get8(list, at + i) ^ get8(page.current, i)) & ~get8(page.changeable, i)
+        if (fixed !== 0) return invalidParameterField(at + i, 31 - Math.clz32(fixed))
+        if (apply) page.current[i] = get8(list, at + i)
+      }
+      at += lengthBytes
+    }
+    return undefined
+  }
+
+  #fingerprint(): string {
+    return [...this.#pages.values()].map((page) => page.current.join()).join()
+  }
+}
+
+const VALUES = ['current', 'changeable', 'initial'] as const

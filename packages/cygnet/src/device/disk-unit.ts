@@ -1,0 +1,148 @@
+import { CygnetError } from '../base/errors.ts'
+import type { BufferPool } from '../base/pool.ts'
+import { AdditionalSense } from '../scsi/additional-sense.ts'
+import type { SenseData } from '../scsi/sense.ts'
+import { SenseKey } from '../scsi/sense.ts'
+import type { Nexus } from '../scsi/task.ts'
+import type { BackingStore } from '../store/backing-store.ts'
+import type { TableEntry } from './command-table.ts'
+import { CommandFlag, CommandTable } from './command-table.ts'
+import { DeviceServer } from './device-server.ts'
+import { DiskCache } from './disk-cache.ts'
+import { diskCommands } from './disk-commands.ts'
+import type { UnitIdentity } from './disk-inquiry.ts'
+import { DiskInquiry } from './disk-inquiry.ts'
+import { DiskMedium } from './disk-medium.ts'
+import { DiskModes } from './disk-modes.ts'
+import { DiskReadWrite } from './disk-read-write.ts'
+import { requestSense } from './primary-commands.ts'
+import { reportSupportedOperationCodes } from './supported-opcodes.ts'
+
+export interface DiskUnitOptions {
+  readonly store: BackingStore
+  /** Memory for Data-In; its blocks go with the task to the transport. */
+  readonly pool: BufferPool
+  readonly identity: UnitIdentity
+  /** Default 512. */
+  readonly blockSizeBytes?: 512 | 4096
+  /** Refuse writes. Also where the store cannot write. Default false. */
+  readonly readOnly?: boolean
+  /** Start with WCE = 1 where the store has a volatile cache; otherwise every write is on stable storage. Default true. */
+  readonly writeCache?: boolean
+  /** Tasks held before TASK SET FULL. Default 1024. */
+  readonly taskLimit?: number
+}
+
+const NOT_STARTED: SenseData = {
+  key: SenseKey.notReady,
+  additional: AdditionalSense.notReadyInitializingCommandRequired,
+}
+const WRITE_PROTECTED: SenseData = { key: SenseKey.dataProtect, additional: AdditionalSense.writeProtected }
+const SOFTWARE_PROTECTED: SenseData = {
+  key: SenseKey.dataProtect,
+  additional: AdditionalSense.softwareWriteProtected,
+}
+
+/** A direct access block device (SBC-3, SPC-4) over a store. */
+export class DiskUnit extends DeviceServer {
+  protected readonly table: CommandTable
+  readonly #medium: DiskMedium
+  readonly #modes: DiskModes
+  readonly #cache: DiskCache
+  readonly #readOnly: boolean
+
+  /**
+   * @throws CygnetError `ERR_DISK_SIZE` where the store is empty or no whole number of blocks, `ERR_DISK_IDENTITY` where
+   * the identity does not fit its fields.
+   */
+  constructor(options: DiskUnitOptions) {
+    super(options.taskLimit)
+    const { store, blockSizeBytes = 512 } = options
+    checkSize(store.geometry.sizeBytes, blockSizeBytes)
+    checkIdentity(options.identity)
+    this.#readOnly = options.readOnly === true || !store.can.write
+    const medium = new DiskMedium(store, options.pool, this.locks, blockSizeBytes)
+    if (options.writeCache === false) medium.writeCache = false
+    this.#medium = medium
+    this.#modes = new DiskModes(medium, this.#readOnly, (cause) =>
+      this.attention(AdditionalSense.modeParametersChanged, cause),
+    )
+    this.#cache = new DiskCache(medium)
+    this.table = new CommandTable(
+      diskCommands({
+        about: new DiskInquiry(medium, options.identity),
+        modes: this.#modes,
+        cache: this.#cache,
+        readWrite: new DiskReadWrite(medium),
+        requestSense: requestSense((nexus) => this.#currentSense(nexus)),
+        reportOpcodes: reportSupportedOperationCodes(() => this.table),
+      }),
+    )
+  }
+
+  get blockSizeBytes(): number {
+    return this.#medium.blockBytes
+  }
+
+  /** Capacity in logical blocks. */
+  get blocks(): number {
+    return this.#medium.blocks
+  }
+
+  get descriptorSense(): boolean {
+    return this.#modes.descriptorSense
+  }
+
+  protected refuse(entry: TableEntry): SenseData | undefined {
+    const { flags } = entry
+    if (!(flags & CommandFlag.medium)) return undefined
+    if (this.#cache.stopped) return NOT_STARTED
+    const deferred = this.#cache.takeDeferredError()
+    if (deferred) return deferred
+    if (!(flags & CommandFlag.write)) return undefined
+    if (this.#readOnly) return WRITE_PROTECTED
+    return this.#modes.softwareProtect ? SOFTWARE_PROTECTED : undefined
+  }
+
+  #currentSense(nexus: Nexus): SenseData | undefined {
+    const attention = this.takeAttention(nexus)
+    if (attention) return attention
+    return this.#cache.stopped ? NOT_STARTED : this.#cache.takeDeferredError()
+  }
+
+  protected onReset(): void {
+    this.#modes.reset()
+    this.#cache.stopped = false
+  }
+
+  close(done: () => void): void {
+    this.#cache.whenIdle(() => this.#medium.store.close(() => done()))
+  }
+}
+
+function checkSize(sizeBytes: number, blockBytes: number): void {
+  if (sizeBytes > 0 && sizeBytes % blockBytes === 0) return
+  const nextBytes = Math.max(1, Math.ceil(sizeBytes / blockBytes)) * blockBytes
+  throw new CygnetError(
+    'ERR_DISK_SIZE',
+    `The image is ${sizeBytes} bytes, which is not a whole number of ${blockBytes}-byte blocks: make it a multiple ` +
+      `with "truncate -s ${nextBytes} IMAGE"${blockBytes > 512 ? ', or use 512-byte blocks' : ''}.`,
+  )
+}
+
+function checkIdentity(identity: UnitIdentity): void {
+  const { naa, serialNumber } = identity
+  const naaBytes = naa[0] !== undefined && naa[0] >>> 4 === 6 ? 16 : 8
+  if (naa.length !== naaBytes) {
+    throw new CygnetError(
+      'ERR_DISK_IDENTITY',
+      `The NAA identifier has ${naa.length} bytes; give ${naaBytes}.`,
+    )
+  }
+  if (!/^[\x20-\x7e]{1,64}$/.test(serialNumber)) {
+    throw new CygnetError(
+      'ERR_DISK_IDENTITY',
+      `The serial number ${JSON.stringify(serialNumber)} does not fit: give 1 to 64 printable ASCII characters.`,
+    )
+  }
+}

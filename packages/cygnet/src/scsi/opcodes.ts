@@ -1,0 +1,55 @@
+/** Operation codes (SPC-5, SBC-4). */
+export const Opcode = {
+  testUnitReady: 0x00,
+  requestSense: 0x03,
+  read6: 0x08,
+  write6: 0x0a,
+  inquiry: 0x12,
+  modeSelect6: 0x15,
+  modeSense6: 0x1a,
+  startStopUnit: 0x1b,
+  readCapacity10: 0x25,
+  read10: 0x28,
+  write10: 0x2a,
+  writeAndVerify10: 0x2e,
+  verify10: 0x2f,
+  preFetch10: 0x34,
+  synchronizeCache10: 0x35,
+  writeSame10: 0x41,
+  unmap: 0x42,
+  modeSelect10: 0x55,
+  modeSense10: 0x5a,
+  read16: 0x88,
+  compareAndWrite: 0x89,
+  write16: 0x8a,
+  orWrite16: 0x8b,
+  writeAndVerify16: 0x8e,
+  verify16: 0x8f,
+  preFetch16: 0x90,
+  synchronizeCache16: 0x91,
+  writeSame16: 0x93,
+  serviceActionIn16: 0x9e,
+  reportLuns: 0xa0,
+  maintenanceIn: 0xa3,
+  read12: 0xa8,
+  write12: 0xaa,
+  writeAndVerify12: 0xae,
+  verify12: 0xaf,
+} as const
+export type Opcode = (typeof Opcode)[keyof typeof Opcode]
+
+/** Service actions, in bits 4..0 of CDB byte 1. */
+export const ServiceAction = {
+  readCapacity16: 0x10,
+  getLbaStatus: 0x12,
+  reportSupportedOperationCodes: 0x0c,
+  reportSupportedTaskManagementFunctions: 0x0d,
+} as const
+export type ServiceAction = (typeof ServiceAction)[keyof typeof ServiceAction]
+
+/** Bytes of a CDB, by the group code in the top three bits (SPC-5 §4.2.5.1); 0 where the group has no fixed length. */
+export function cdbLength(opcode: number): number {
+  return CDB_LENGTH_BY_GROUP[opcode >>> 5] ?? 0
+}
+
+const CDB_LENGTH_BY_GROUP = [6, 10, 10, 0, 16, 12, 0, 0] as const
