@@ -1,0 +1,175 @@
+import type { Socket } from 'node:net'
+import type { Clock } from '../base/clock.ts'
+import type { BufferPool } from '../base/pool.ts'
+import type { TargetLimits } from '../session/limits.ts'
+import { type ConnectionEvent, TargetConnection } from '../session/target-connection.ts'
+import type { TargetHost } from '../session/target-host.ts'
+import { SocketReader } from './socket-reader.ts'
+
+/** Receive segments before the login is over: a thousand silent connections must not cost much. */
+const LOGIN_SEGMENT_BYTES = 16 * 1024
+/** And after it: one read takes a whole burst. */
+const SEGMENT_BYTES = 256 * 1024
+/** Bytes handed to the socket and not yet taken by the kernel, beyond which no more are made. */
+const WRITE_AHEAD_BYTES = 2 * 1024 * 1024
+/** PDUs that wait for a peer that does not read, beyond which nothing more is read from it. */
+const QUEUED_PDUS = 4096
+/** How long a closing connection may take to send its last bytes and close. */
+const CLOSE_TIMEOUT_MS = 5000
+
+export interface TcpConnectionOptions {
+  readonly host: TargetHost
+  readonly pool: BufferPool
+  readonly limits: TargetLimits
+  readonly clock: Clock
+  readonly onEvent: (connection: TcpConnection, event: ConnectionEvent) => void
+  readonly onClosed: (connection: TcpConnection) => void
+}
+
+/** `address:port`, an IPv6 address in brackets. */
+export const formatEndpoint = (address: string | undefined, port: number | undefined): string => {
+  const host = address ?? 'unknown'
+  // IPv4 on a dual-stack socket comes as ::ffff:a.b.c.d.
+  const plain = host.startsWith('::ffff:') && host.includes('.') ? host.slice(7) : host
+  return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`
+}
+
+/** Node's side of one connection: moves bytes, keeps its one timer, passes events on. */
+export class TcpConnection {
+  readonly protocol: TargetConnection
+  readonly peerAddress: string
+  readonly #options: TcpConnectionOptions
+  readonly #reader: SocketReader
+  readonly #socket: Socket
+  #timer: NodeJS.Timeout | undefined
+  #armedFor: number | undefined
+  #flushScheduled = false
+  #ended = false
+  #paused = false
+
+  constructor(accepted: Socket, options: TcpConnectionOptions) {
+    const { pool, clock } = options
+    this.#options = options
+    this.peerAddress = formatEndpoint(accepted.remoteAddress, accepted.remotePort)
+    this.protocol = new TargetConnection({
+      host: options.host,
+      pool,
+      limits: options.limits,
+      peerAddress: this.peerAddress,
+      localAddress: formatEndpoint(accepted.localAddress, accepted.localPort),
+      now: clock.now(),
+      wake: () => this.#schedule(),
+    })
+    this.#reader = new SocketReader(accepted, pool, LOGIN_SEGMENT_BYTES, (segment, start, end) => {
+      this.protocol.receive(segment, start, end, clock.now())
+      this.#flush()
+    })
+    const socket = this.#reader.socket
+    this.#socket = socket
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, 30_000)
+    socket.on('error', (error) => this.#transportClosed(`TCP: ${error.message}`))
+    socket.on('end', () => this.#transportClosed('the initiator closed the TCP connection'))
+    socket.on('close', () => this.#closed())
+    socket.on('drain', () => this.#flush())
+    this.#arm()
+  }
+
+  /** Ends the TCP connection now. */
+  destroy(): void {
+    this.#transportClosed('closed by the target')
+    this.#socket.destroy()
+  }
+
+  /** Gathers completions of one turn of the event loop into one batch. */
+  #schedule(): void {
+    if (this.#flushScheduled) return
+    this.#flushScheduled = true
+    setImmediate(() => {
+      this.#flushScheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    const { protocol } = this
+    this.#drainEvents()
+    while (protocol.hasOutput && this.#socket.writableLength < WRITE_AHEAD_BYTES && !this.#ended) {
+      this.#transmit()
+    }
+    if (protocol.state === 'closing' && !protocol.hasOutput) this.#transmit()
+    if (protocol.state === 'closed') this.#end()
+    this.#throttle()
+    this.#arm()
+  }
+
+  #transmit(): void {
+    const { protocol } = this
+    const out = protocol.newTransmitVector()
+    protocol.pollTransmit(out)
+    const { chunks } = out
+    if (chunks.length === 0 || this.#socket.destroyed) {
+      out.release()
+      return
+    }
+    const last = chunks.length - 1
+    if (last > 0) this.#socket.cork()
+    for (let i = 0; i < last; i++) this.#socket.write(chunks[i] as Uint8Array)
+    this.#socket.write(chunks[last] as Uint8Array, () => out.release())
+    if (last > 0) this.#socket.uncork()
+  }
+
+  /** A peer that sends requests and does not read the answers is not read from. */
+  #throttle(): void {
+    const shouldPause = this.protocol.queuedPdus > QUEUED_PDUS
+    if (shouldPause === this.#paused) return
+    this.#paused = shouldPause
+    if (shouldPause) this.#socket.pause()
+    else this.#socket.resume()
+  }
+
+  #drainEvents(): void {
+    for (let event = this.protocol.pollEvent(); event; event = this.protocol.pollEvent()) {
+      if (event.kind === 'logged-in') this.#reader.segmentBytes = SEGMENT_BYTES
+      this.#options.onEvent(this, event)
+    }
+  }
+
+  #arm(): void {
+    const deadline = this.protocol.pollTimeout()
+    if (deadline === this.#armedFor) return
+    clearTimeout(this.#timer)
+    this.#armedFor = deadline
+    if (deadline === undefined) return
+    this.#timer = setTimeout(
+      () => {
+        this.#armedFor = undefined
+        this.protocol.handleTimeout(this.#options.clock.now())
+        this.#flush()
+      },
+      Math.max(1, Math.ceil(deadline - this.#options.clock.now())),
+    )
+  }
+
+  /** The protocol is done with this connection. */
+  #end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#socket.end()
+    const timer = setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS)
+    this.#socket.once('close', () => clearTimeout(timer))
+  }
+
+  #transportClosed(reason: string): void {
+    this.protocol.transportClosed(reason, this.#options.clock.now())
+    this.#drainEvents()
+    this.#end()
+  }
+
+  #closed(): void {
+    clearTimeout(this.#timer)
+    this.#transportClosed('the TCP connection closed')
+    this.#reader.close()
+    this.#options.onClosed(this)
+  }
+}

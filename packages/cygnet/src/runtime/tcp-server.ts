@@ -1,0 +1,90 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import { CygnetError } from '../base/errors.ts'
+import type { ConnectionEvent } from '../session/target-connection.ts'
+import { formatEndpoint, TcpConnection, type TcpConnectionOptions } from './tcp-connection.ts'
+
+export interface TcpServerOptions extends Omit<TcpConnectionOptions, 'onEvent' | 'onClosed'> {
+  /** Address to listen on: IPv4, IPv6 or a host name. */
+  readonly address: string
+  /** 0..65535; 0: the system picks one. */
+  readonly port: number
+  readonly onEvent: (peerAddress: string, event: ConnectionEvent) => void
+}
+
+/** What `listen` may fail with, and what to do about it. */
+const listenErrors: Readonly<Record<string, (endpoint: string) => string>> = {
+  EADDRINUSE: (endpoint) =>
+    `${endpoint} is in use: end the program that listens there, or choose another port with --listen`,
+  EADDRNOTAVAIL: (endpoint) => `${endpoint} is not an address of this machine: choose another with --listen`,
+  EACCES: (endpoint) => `no permission to listen on ${endpoint}: choose a port above 1023 with --listen`,
+  ENOTFOUND: (endpoint) => `the host name in ${endpoint} is not known`,
+}
+
+/** One network portal: a listening socket and the connections that came in through it. */
+export class TcpServer {
+  readonly #options: TcpServerOptions
+  readonly #server: Server
+  readonly #connections = new Set<TcpConnection>()
+
+  constructor(options: TcpServerOptions) {
+    this.#options = options
+    this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket))
+  }
+
+  get connections(): ReadonlySet<TcpConnection> {
+    return this.#connections
+  }
+
+  /** The address that it listens on, `address:port`. Only while listening. */
+  get endpoint(): string {
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') return ''
+    return formatEndpoint(address.address, address.port)
+  }
+
+  /** Rejects with a CygnetError (`LISTEN_FAILED`) whose message says what to do. */
+  async listen(): Promise<void> {
+    const { address, port } = this.#options
+    await new Promise<void>((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException): void => {
+        const explain = listenErrors[error.code ?? '']
+        const endpoint = formatEndpoint(address, port)
+        reject(
+          new CygnetError('LISTEN_FAILED', explain?.(endpoint) ?? `cannot listen: ${error.message}`, {
+            cause: error,
+          }),
+        )
+      }
+      this.#server.once('error', failed)
+      this.#server.listen(port, address, () => {
+        this.#server.off('error', failed)
+        resolve()
+      })
+    })
+  }
+
+  /** Takes no new connections; those that are there go on. */
+  stopListening(): void {
+    this.#server.close()
+  }
+
+  /** Ends every connection now. */
+  destroyConnections(): void {
+    for (const connection of [...this.#connections]) connection.destroy()
+  }
+
+  #accept(socket: Socket): void {
+    // The peer may be gone already.
+    if (socket.remoteAddress === undefined) {
+      socket.destroy()
+      return
+    }
+    this.#connections.add(
+      new TcpConnection(socket, {
+        ...this.#options,
+        onEvent: (connection, event) => this.#options.onEvent(connection.peerAddress, event),
+        onClosed: (connection) => this.#connections.delete(connection),
+      }),
+    )
+  }
+}

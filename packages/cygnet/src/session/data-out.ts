@@ -1,0 +1,199 @@
+import type { PooledBuffer } from '../base/pool.ts'
+import { RESERVED_TAG } from '../pdu/bhs.ts'
+import type { DataOut } from '../pdu/data.ts'
+
+/**
+ * The data of one write command on its way in (RFC 7143 §4.2.5.2): immediate data, then one unsolicited burst if the
+ * command left its F bit clear, then what R2Ts ask for. DataPDUInOrder and DataSequenceInOrder are always Yes here, so
+ * the bytes arrive at strictly increasing offsets and the slices of the received segments are the data.
+ *
+ * A breach of the rules is noted as a fault and the rest of the data is discarded; the command may end only when every
+ * burst that is owed has ended with its F bit (§7.8, §11.17.1).
+ */
+
+/** Why the data of a command is unusable; reported as sense data (§11.4.7.2). */
+export type DataOutFault = 'unexpected-unsolicited-data' | 'incorrect-amount-of-data' | 'digest-error'
+
+/** What the session allows. */
+export interface DataOutRules {
+  readonly immediateData: boolean
+  readonly initialR2T: boolean
+  readonly firstBurstLength: number
+  readonly maxBurstLength: number
+  readonly maxOutstandingR2T: number
+}
+
+/** An R2T that was sent and not yet answered in full. */
+export interface OutstandingR2T {
+  readonly targetTransferTag: number
+  readonly r2tSN: number
+  readonly bufferOffset: number
+  readonly lengthBytes: number
+  receivedBytes: number
+  nextDataSN: number
+}
+
+export class DataOutTransfer {
+  readonly slices: Uint8Array[] = []
+  fault: DataOutFault | undefined
+  readonly #rules: DataOutRules
+  /** Expected Data Transfer Length: nothing beyond it may come. */
+  readonly #limitBytes: number
+  readonly #buffers: PooledBuffer[] = []
+  readonly #outstanding: OutstandingR2T[] = []
+  #receivedBytes = 0
+  #requestedBytes = 0
+  #unsolicitedOpen = false
+  #unsolicitedDataSN = 0
+  #r2tSN = 0
+  #discarding = false
+
+  constructor(rules: DataOutRules, limitBytes: number) {
+    this.#rules = rules
+    this.#limitBytes = limitBytes
+  }
+
+  /** Bytes here, contiguous from offset 0. */
+  get receivedBytes(): number {
+    return this.#receivedBytes
+  }
+
+  /** The initiator still owes the end of a burst. */
+  get isOwed(): boolean {
+    return this.#unsolicitedOpen || this.#outstanding.length > 0
+  }
+
+  get isUnsolicitedOpen(): boolean {
+    return this.#unsolicitedOpen
+  }
+
+  /** R2Ts sent so far. */
+  get r2tCount(): number {
+    return this.#r2tSN
+  }
+
+  /** What came with the command itself, and whether (F bit clear) an unsolicited burst follows. */
+  begin(
+    data: readonly Uint8Array[],
+    lengthBytes: number,
+    buffers: readonly PooledBuffer[],
+    final: boolean,
+  ): void {
+    this.#unsolicitedOpen = !final
+    if (
+      (lengthBytes > 0 && !this.#rules.immediateData) ||
+      (!final && this.#rules.initialR2T) ||
+      lengthBytes > this.#firstBurstLimit
+    ) {
+      this.fault = 'unexpected-unsolicited-data'
+      this.#discarding = true
+    }
+    this.#keep(data, lengthBytes, buffers)
+  }
+
+  /**
+   * One Data-Out PDU. False where its tag names no burst of this task: the PDU is to be rejected and changes nothing.
+   */
+  receive(
+    pdu: DataOut,
+    data: readonly Uint8Array[],
+    lengthBytes: number,
+    buffers: readonly PooledBuffer[],
+    digestOk: boolean,
+  ): boolean {
+    if (pdu.targetTransferTag === RESERVED_TAG) {
+      if (!this.#unsolicitedOpen) return false
+      this.#checkUnsolicited(pdu, lengthBytes, digestOk)
+      this.#unsolicitedDataSN++
+      if (pdu.final) this.#unsolicitedOpen = false
+    } else {
+      // Outstanding R2Ts are answered in the order in which they were sent (§11.8).
+      const r2t = this.#outstanding[0]
+      if (r2t?.targetTransferTag !== pdu.targetTransferTag) return false
+      this.#checkSolicited(r2t, pdu, lengthBytes, digestOk)
+      r2t.receivedBytes += lengthBytes
+      r2t.nextDataSN++
+      if (pdu.final) this.#outstanding.shift()
+    }
+    this.#keep(data, lengthBytes, buffers)
+    return true
+  }
+
+  /** The next R2T to send for a command that wants `wantedBytes`, or undefined where there is none to send now. */
+  nextR2T(wantedBytes: number, allocateTag: () => number): OutstandingR2T | undefined {
+    if (this.#unsolicitedOpen || this.fault !== undefined || this.#discarding) return undefined
+    if (this.#outstanding.length >= this.#rules.maxOutstandingR2T) return undefined
+    const offset = Math.max(this.#requestedBytes, this.#receivedBytes)
+    if (offset >= wantedBytes) return undefined
+    const lengthBytes = Math.min(this.#rules.maxBurstLength, wantedBytes - offset)
+    const r2t: OutstandingR2T = {
+      targetTransferTag: allocateTag(),
+      r2tSN: this.#r2tSN++,
+      bufferOffset: offset,
+      lengthBytes,
+      receivedBytes: 0,
+      nextDataSN: 0,
+    }
+    this.#requestedBytes = offset + lengthBytes
+    this.#outstanding.push(r2t)
+    return r2t
+  }
+
+  /** The first `lengthBytes` of the data. */
+  slicesUpTo(lengthBytes: number): readonly Uint8Array[] {
+    if (this.#receivedBytes === lengthBytes) return this.slices
+    const slices: Uint8Array[] = []
+    let leftBytes = lengthBytes
+    for (const slice of this.slices) {
+      if (leftBytes === 0) break
+      const part = slice.length <= leftBytes ? slice : slice.subarray(0, leftBytes)
+      slices.push(part)
+      leftBytes -= part.length
+    }
+    return slices
+  }
+
+  /** From here on data is only counted: its command was aborted, or failed without it. */
+  discard(): void {
+    this.#discarding = true
+    this.release()
+  }
+
+  /** Nobody needs the received bytes any more. */
+  release(): void {
+    this.slices.length = 0
+    for (const buffer of this.#buffers) buffer.release()
+    this.#buffers.length = 0
+  }
+
+  get #firstBurstLimit(): number {
+    return Math.min(this.#rules.firstBurstLength, this.#limitBytes)
+  }
+
+  #checkUnsolicited(pdu: DataOut, lengthBytes: number, digestOk: boolean): void {
+    if (!digestOk || pdu.dataSN !== this.#unsolicitedDataSN) this.#fail('digest-error')
+    else if (pdu.bufferOffset !== this.#receivedBytes) this.#fail('incorrect-amount-of-data')
+    else if (this.#receivedBytes + lengthBytes > this.#firstBurstLimit)
+      this.#fail('unexpected-unsolicited-data')
+  }
+
+  #checkSolicited(r2t: OutstandingR2T, pdu: DataOut, lengthBytes: number, digestOk: boolean): void {
+    const endBytes = r2t.receivedBytes + lengthBytes
+    if (!digestOk || pdu.dataSN !== r2t.nextDataSN) this.#fail('digest-error')
+    else if (pdu.bufferOffset !== r2t.bufferOffset + r2t.receivedBytes || endBytes > r2t.lengthBytes) {
+      this.#fail('incorrect-amount-of-data')
+    } else if (pdu.final && endBytes < r2t.lengthBytes) this.#fail('incorrect-amount-of-data')
+  }
+
+  #fail(fault: DataOutFault): void {
+    this.fault ??= fault
+    this.discard()
+  }
+
+  #keep(data: readonly Uint8Array[], lengthBytes: number, buffers: readonly PooledBuffer[]): void {
+    this.#receivedBytes += lengthBytes
+    if (this.#discarding) return
+    for (const slice of data) this.slices.push(slice)
+    for (const buffer of buffers) this.#buffers.push(buffer.retain())
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Every bound of a target's protocol engine, with its default. The memory of one session is at most
+ * `sessionBufferBytes` for data in work, plus `commandDepth` first bursts, plus one receive segment and one transmit
+ * batch for each connection.
+ */
+export interface TargetLimits {
+  /** Non-immediate commands in work for each session: the command window. */
+  readonly commandDepth: number
+  /** Immediate commands in work for each session; more are rejected (§11.17.1, reason 0x06). */
+  readonly immediateDepth: number
+  /** Sum of the Data-In and Data-Out buffers of a session's tasks in work; commands beyond it wait in order. */
+  readonly sessionBufferBytes: number
+  /** Largest data segment that we declare to receive (MaxRecvDataSegmentLength). */
+  readonly maxRecvDataSegmentLength: number
+  readonly maxBurstLength: number
+  readonly firstBurstLength: number
+  readonly maxOutstandingR2T: number
+  /** Most bytes of one logical text data segment (§6.1 asks for 8 KiB, 64 KiB with long authentication items). */
+  readonly textBytes: number
+  /** From the first byte to the end of the login phase. */
+  readonly loginTimeoutMs: number
+  /** Silence after which a NOP-In asks whether the initiator is there. */
+  readonly nopIntervalMs: number
+  /** Time for it to answer before the connection is dropped. */
+  readonly nopTimeoutMs: number
+  /** Wait for the data of aborted tasks that R2Ts have asked for (§4.2.3.3 a). */
+  readonly drainTimeoutMs: number
+}
+
+export const defaultTargetLimits: TargetLimits = {
+  commandDepth: 128,
+  immediateDepth: 32,
+  sessionBufferBytes: 64 * 1024 * 1024,
+  maxRecvDataSegmentLength: 256 * 1024,
+  maxBurstLength: 1024 * 1024,
+  firstBurstLength: 256 * 1024,
+  maxOutstandingR2T: 8,
+  textBytes: 64 * 1024,
+  loginTimeoutMs: 15_000,
+  nopIntervalMs: 15_000,
+  nopTimeoutMs: 15_000,
+  drainTimeoutMs: 3_000,
+}
+
+/** §11.12: data segments of the login phase are never longer, whatever is declared. */
+export const LOGIN_SEGMENT_BYTES = 8192

@@ -1,0 +1,484 @@
+import type { Instant } from '../base/clock.ts'
+import { TimerTable } from '../base/clock.ts'
+import type { BufferPool, PooledBuffer } from '../base/pool.ts'
+import { serialAdd } from '../base/serial32.ts'
+import { PduAssembler } from '../pdu/assembler.ts'
+import { BHS_BYTES, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
+import { encodeAsyncMessage } from '../pdu/async-message.ts'
+import { AsyncEvent, LoginStage, type RejectReason } from '../pdu/codes.ts'
+import { decodeLoginRequest, encodeLoginResponse, type LoginRequest } from '../pdu/login.ts'
+import { LoginStatus } from '../pdu/login-status.ts'
+import { encodeNopIn } from '../pdu/nop.ts'
+import { Opcode, opcodeName } from '../pdu/opcodes.ts'
+import type { PduFault, PduSink, ReceivedPdu } from '../pdu/received-pdu.ts'
+import { encodeReject } from '../pdu/reject.ts'
+import { ControlPdu, type EncodeHeader } from './control-pdu.ts'
+import { FullFeaturePhase } from './full-feature.ts'
+import type { TaskConnection } from './iscsi-task.ts'
+import { LOGIN_SEGMENT_BYTES, type TargetLimits } from './limits.ts'
+import { connectionParameters, sessionParameters } from './parameters.ts'
+import type { LoginIdentity, LoginRefusal, SessionClosure, TargetHost } from './target-host.ts'
+import { type LoginComplete, type LoginRespond, TargetLogin } from './target-login.ts'
+import { type SessionConnection, TargetSession } from './target-session.ts'
+import { type Outgoing, TransmitQueue, TransmitVector } from './transmit.ts'
+
+/**
+ * One TCP connection at the target, sans-IO: received bytes, the time and the completions of tasks go in; bytes to
+ * send, a deadline and events come out. `login` until the last login response has been made, then `full-feature`;
+ * `closing` sends what is queued and then closes; `closed` takes and gives nothing more.
+ */
+export type ConnectionState = 'login' | 'full-feature' | 'closing' | 'closed'
+
+/** For the log and the metrics; never one for each command. */
+export type ConnectionEvent =
+  | { readonly kind: 'logged-in'; readonly session: TargetSession }
+  | {
+      readonly kind: 'login-failed'
+      readonly status: LoginStatus
+      readonly reason: string
+      readonly identity: LoginIdentity | undefined
+    }
+  | { readonly kind: 'logged-out' }
+  /** The peer broke the protocol; the connection goes on. */
+  | { readonly kind: 'rejected'; readonly reason: RejectReason; readonly explanation: string }
+  | { readonly kind: 'dropped'; readonly reason: string }
+
+export interface TargetConnectionOptions {
+  readonly host: TargetHost
+  readonly pool: BufferPool
+  readonly limits: TargetLimits
+  /** `address:port` of the peer. */
+  readonly peerAddress: string
+  /** `address:port` of our end. */
+  readonly localAddress: string
+  readonly now: Instant
+  /** There is something to transmit, an event, or a new deadline: poll soon. Called at most once between polls. */
+  readonly wake: () => void
+}
+
+type TimerName = 'login' | 'nop' | 'nopAnswer' | 'logout' | 'drain'
+
+export class TargetConnection implements PduSink, TaskConnection, SessionConnection {
+  readonly peerAddress: string
+  readonly limits: TargetLimits
+  readonly host: TargetHost
+  readonly #pool: BufferPool
+  readonly #assembler: PduAssembler
+  readonly #queue = new TransmitQueue()
+  readonly #timers = new TimerTable<TimerName>(['login', 'nop', 'nopAnswer', 'logout', 'drain'])
+  readonly #wake: () => void
+  readonly #login: TargetLogin
+  #awake = false
+  #events: ConnectionEvent[] = []
+  #state: ConnectionState = 'login'
+  #session: TargetSession | undefined
+  #fullFeature: FullFeaturePhase | undefined
+  #now: Instant
+  #lastReceived: Instant
+  #statSN = 1
+  #transferTag = 0
+
+  // TaskConnection: what outgoing PDUs are made with. Digests begin after the last login response.
+  headerDigest = false
+  dataDigest = false
+  sendSegmentBytes = LOGIN_SEGMENT_BYTES
+
+  constructor(options: TargetConnectionOptions) {
+    this.host = options.host
+    this.limits = options.limits
+    this.peerAddress = options.peerAddress
+    this.#pool = options.pool
+    this.#wake = options.wake
+    this.#now = options.now
+    this.#lastReceived = options.now
+    this.#login = new TargetLogin(options.host, options.limits, options.peerAddress, options.localAddress)
+    this.#assembler = new PduAssembler(this)
+    this.#assembler.maxDataSegmentLength = LOGIN_SEGMENT_BYTES
+    this.#timers.set('login', options.now + options.limits.loginTimeoutMs)
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  get session(): TargetSession | undefined {
+    return this.#session
+  }
+
+  get now(): Instant {
+    return this.#now
+  }
+
+  get statSN(): number {
+    return this.#statSN
+  }
+
+  get expCmdSN(): number {
+    return this.#session?.window.expCmdSN ?? 0
+  }
+
+  get maxCmdSN(): number {
+    return this.#session?.window.maxCmdSN ?? 0
+  }
+
+  get maxBurstLength(): number {
+    return this.#session?.parameters.maxBurstLength ?? 0
+  }
+
+  /** PDUs that wait for the socket; the runtime stops reading from a peer that does not read. */
+  get queuedPdus(): number {
+    return this.#queue.length
+  }
+
+  // The runtime's side
+
+  /** Bytes [start, end) of a pooled segment came in. */
+  receive(segment: PooledBuffer, start: number, end: number, now: Instant): void {
+    if (this.#state === 'closed' || this.#state === 'closing') return
+    this.#now = now
+    this.#lastReceived = now
+    this.#assembler.receive(segment, start, end)
+  }
+
+  /** The deadline has come. */
+  handleTimeout(now: Instant): void {
+    this.#now = now
+    for (let name = this.#timers.expired(now); name !== undefined; name = this.#timers.expired(now)) {
+      this.#expired(name)
+    }
+  }
+
+  pollTimeout(): Instant | undefined {
+    return this.#state === 'closed' ? undefined : this.#timers.next()
+  }
+
+  /** Fills a batch; true while there is more. The caller writes its chunks and then releases it. */
+  pollTransmit(out: TransmitVector): boolean {
+    const more = this.#queue.drainInto(out)
+    out.close()
+    if (!more && this.#state === 'closing') this.#state = 'closed'
+    return more
+  }
+
+  get hasOutput(): boolean {
+    return !this.#queue.isEmpty
+  }
+
+  newTransmitVector(): TransmitVector {
+    return new TransmitVector(this.#pool)
+  }
+
+  pollEvent(): ConnectionEvent | undefined {
+    this.#awake = false
+    return this.#events.shift()
+  }
+
+  /** The TCP connection is gone. */
+  transportClosed(reason: string, now: Instant): void {
+    this.#now = now
+    if (this.#state === 'closed') {
+      this.#cleanUp('connection-lost')
+      return
+    }
+    if (this.#state === 'full-feature') this.#emit({ kind: 'dropped', reason })
+    this.#cleanUp('connection-lost')
+  }
+
+  // SessionConnection and what the full feature phase uses
+
+  send(item: Outgoing): void {
+    if (this.#state === 'closed') {
+      item.discard()
+      return
+    }
+    this.#queue.push(item)
+    this.wake()
+  }
+
+  sendControl(encode: EncodeHeader, data?: Uint8Array, advances = true, sent?: () => void): void {
+    this.send(new ControlPdu(this, encode, data, advances, sent))
+  }
+
+  takeStatSN(): number {
+    const statSN = this.#statSN
+    this.#statSN = serialAdd(statSN, 1)
+    return statSN
+  }
+
+  takeTransferTag(): number {
+    this.#transferTag = this.#transferTag >= RESERVED_TAG - 1 ? 1 : this.#transferTag + 1
+    return this.#transferTag
+  }
+
+  /** Answers a PDU with a Reject that carries its header (§11.17). */
+  reject(pdu: ReceivedPdu, reason: RejectReason, explanation: string): void {
+    const header = new Uint8Array(
+      pdu.view.buffer,
+      pdu.view.byteOffset + pdu.at,
+      BHS_BYTES + pdu.ahsLengthBytes,
+    ).slice()
+    this.sendControl(
+      (view, at, numbering) =>
+        encodeReject(view, at, { ...numbering, reason, dataSN: 0, dataSegmentLength: header.length }),
+      header,
+    )
+    this.#emit({ kind: 'rejected', reason, explanation })
+  }
+
+  /** Ends the connection at once: nothing that is queued is sent. */
+  drop(reason: string): void {
+    if (this.#state === 'closed') return
+    this.#emit({ kind: 'dropped', reason })
+    this.#cleanUp('connection-lost')
+  }
+
+  /** Sends what is queued, then closes. */
+  closeAfterSending(reason?: string): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return
+    if (reason !== undefined) this.#emit({ kind: 'dropped', reason })
+    this.#session?.close('connection-lost')
+    this.#state = 'closing'
+    this.#assembler.stop()
+    this.#timers.clearAll()
+    this.wake()
+  }
+
+  loggedOut(): void {
+    this.#emit({ kind: 'logged-out' })
+  }
+
+  requestLogout(seconds: number, now: Instant): void {
+    if (this.#state !== 'full-feature' || this.#session?.identity.type === 'Discovery') {
+      this.drop('the target is shutting down')
+      return
+    }
+    this.#timers.set('logout', now + seconds * 1000)
+    this.sendControl((view, at, numbering) =>
+      encodeAsyncMessage(view, at, {
+        ...numbering,
+        dataSegmentLength: 0,
+        lun: 0n,
+        asyncEvent: AsyncEvent.logoutRequest,
+        asyncVCode: 0,
+        parameter1: 0,
+        parameter2: 0,
+        parameter3: seconds,
+      }),
+    )
+  }
+
+  /** Bounds the wait for the data of aborted tasks. */
+  startDrainTimer(): void {
+    this.#timers.set('drain', this.#now + this.limits.drainTimeoutMs)
+    this.wake()
+  }
+
+  wake(): void {
+    if (this.#awake) return
+    this.#awake = true
+    this.#wake()
+  }
+
+  // PduSink
+
+  onPdu(pdu: ReceivedPdu): void {
+    if (this.#state === 'login') this.#loginPdu(pdu)
+    else if (this.#state === 'full-feature') this.#fullFeature?.receive(pdu)
+  }
+
+  onFault(fault: PduFault): void {
+    const opcode = opcodeName(opcodeOf(fault.view, fault.at))
+    switch (fault.kind) {
+      case 'header-digest':
+        this.drop(`header digest error in what looks like a ${opcode}`)
+        return
+      case 'data-segment-too-long':
+      case 'ahs-too-long': {
+        const what = fault.kind === 'ahs-too-long' ? 'an AHS' : 'a data segment'
+        const reason = `${opcode} announces ${what} of ${fault.lengthBytes} bytes, the limit is ${fault.limitBytes}`
+        if (this.#state === 'login') this.#failLogin(LoginStatus.initiatorError, reason, undefined)
+        else this.drop(reason)
+      }
+    }
+  }
+
+  // Login
+
+  #loginPdu(pdu: ReceivedPdu): void {
+    const opcode = opcodeOf(pdu.view, pdu.at)
+    if (opcode !== Opcode.loginRequest) {
+      this.#failLogin(
+        LoginStatus.invalidDuringLogin,
+        `${opcodeName(opcode)} before the end of the login`,
+        undefined,
+      )
+      return
+    }
+    const header = decodeLoginRequest(pdu.view, pdu.at)
+    const step = this.#login.request(header, pdu)
+    if (step.kind === 'refusal') this.#failLogin(step.status, step.reason, header)
+    else if (step.kind === 'respond') this.#sendLoginResponse(header, step, 0)
+    else this.#enterFullFeaturePhase(header, step)
+  }
+
+  #enterFullFeaturePhase(header: LoginRequest, step: LoginComplete): void {
+    const { identity, keys } = this.#login
+    if (!identity || !keys) throw new Error('a login ended without an identity')
+    const session = new TargetSession(this.host, identity, header.cmdSN, this.limits)
+    const home = this.host.establish(identity, session)
+    if (!home.ok) {
+      this.#failLogin(home.status, home.reason, header)
+      return
+    }
+    session.establish(home, sessionParameters(keys))
+    session.connection = this
+    this.#session = session
+    keys.commit(true)
+    const { headerDigest, dataDigest, sendSegmentBytes } = connectionParameters(keys)
+    this.#assembler.headerDigest = headerDigest
+    this.#assembler.dataDigest = dataDigest
+    this.#assembler.maxDataSegmentLength = this.#login.receiveSegmentBytes
+    this.#fullFeature = new FullFeaturePhase(this, session, keys)
+    this.#state = 'full-feature'
+    this.#timers.clear('login')
+    if (identity.type === 'Normal') this.#timers.set('nop', this.#now + this.limits.nopIntervalMs)
+    this.#sendLoginResponse(
+      header,
+      {
+        kind: 'respond',
+        transit: true,
+        continue: false,
+        csg: step.csg,
+        nsg: LoginStage.fullFeaturePhase,
+        data: step.data,
+      },
+      home.tsih,
+      () => {
+        this.headerDigest = headerDigest
+        this.dataDigest = dataDigest
+        this.sendSegmentBytes = sendSegmentBytes
+      },
+    )
+    this.#emit({ kind: 'logged-in', session })
+  }
+
+  #sendLoginResponse(header: LoginRequest, step: LoginRespond, newTsih: number, sent?: () => void): void {
+    // Before there is a session, the numbers are those that it will begin with (§11.12.8).
+    const depth = this.limits.commandDepth
+    this.sendControl(
+      (view, at, numbering) =>
+        encodeLoginResponse(view, at, {
+          transit: step.transit,
+          continue: step.continue,
+          csg: step.csg,
+          nsg: step.nsg,
+          versionMax: 0,
+          versionActive: 0,
+          dataSegmentLength: step.data.length,
+          isid: header.isid,
+          tsih: newTsih || header.tsih,
+          initiatorTaskTag: header.initiatorTaskTag,
+          statSN: numbering.statSN,
+          expCmdSN: this.#session ? numbering.expCmdSN : header.cmdSN,
+          maxCmdSN: this.#session ? numbering.maxCmdSN : serialAdd(header.cmdSN, depth - 1),
+          statusClass: 0,
+          statusDetail: 0,
+        }),
+      step.data,
+      true,
+      sent,
+    )
+  }
+
+  #failLogin(status: LoginRefusal['status'], reason: string, header: LoginRequest | undefined): void {
+    const request = header ?? this.#login.first
+    this.sendControl((view, at) =>
+      encodeLoginResponse(view, at, {
+        transit: false,
+        continue: false,
+        csg: 0,
+        nsg: 0,
+        versionMax: 0,
+        versionActive: 0,
+        dataSegmentLength: 0,
+        isid: request?.isid ?? new Uint8Array(6),
+        tsih: request?.tsih ?? 0,
+        initiatorTaskTag: request?.initiatorTaskTag ?? RESERVED_TAG,
+        statSN: 0,
+        expCmdSN: 0,
+        maxCmdSN: 0,
+        statusClass: status.statusClass,
+        statusDetail: status.statusDetail,
+      }),
+    )
+    this.#emit({ kind: 'login-failed', status, reason, identity: this.#login.identity })
+    this.closeAfterSending()
+  }
+
+  // Timers
+
+  #expired(name: TimerName): void {
+    switch (name) {
+      case 'login':
+        this.#emit({
+          kind: 'login-failed',
+          status: LoginStatus.initiatorError,
+          reason: `no login within ${this.limits.loginTimeoutMs} ms`,
+          identity: this.#login.identity,
+        })
+        this.#cleanUp('connection-lost')
+        return
+      case 'nop':
+        this.#nopDue()
+        return
+      case 'nopAnswer':
+        if (this.#now - this.#lastReceived >= this.limits.nopTimeoutMs) {
+          this.drop(`no answer to a NOP-In for ${this.limits.nopTimeoutMs} ms`)
+        }
+        return
+      case 'logout':
+        this.drop('the initiator did not log out when asked to')
+        return
+      case 'drain':
+        this.#session?.abandonOwed()
+    }
+  }
+
+  /** Asks for a sign of life only where there was none for a whole interval. */
+  #nopDue(): void {
+    const silentMs = this.#now - this.#lastReceived
+    if (silentMs < this.limits.nopIntervalMs) {
+      this.#timers.set('nop', this.#lastReceived + this.limits.nopIntervalMs)
+      return
+    }
+    this.#timers.set('nop', this.#now + this.limits.nopIntervalMs + this.limits.nopTimeoutMs)
+    this.#timers.set('nopAnswer', this.#now + this.limits.nopTimeoutMs)
+    const targetTransferTag = this.takeTransferTag()
+    this.sendControl(
+      (view, at, numbering) =>
+        encodeNopIn(view, at, {
+          ...numbering,
+          dataSegmentLength: 0,
+          lun: 0n,
+          initiatorTaskTag: RESERVED_TAG,
+          targetTransferTag,
+        }),
+      undefined,
+      false,
+    )
+  }
+
+  #emit(event: ConnectionEvent): void {
+    this.#events.push(event)
+    this.wake()
+  }
+
+  #cleanUp(closure: SessionClosure): void {
+    this.#state = 'closed'
+    this.#assembler.stop()
+    this.#timers.clearAll()
+    this.#session?.close(closure)
+    this.#queue.discardAll()
+    this.wake()
+  }
+}

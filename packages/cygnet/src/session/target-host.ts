@@ -1,0 +1,89 @@
+import type { LoginStatus } from '../pdu/login-status.ts'
+import type { Nexus, ScsiTask } from '../scsi/task.ts'
+import type { Pair } from './negotiator.ts'
+import type { TargetSession } from './target-session.ts'
+
+/** Who asks to log in, as its first login request says. */
+export interface LoginIdentity {
+  readonly initiatorName: string
+  readonly initiatorAlias: string
+  readonly type: 'Normal' | 'Discovery'
+  /** '' for a discovery session that names no target. */
+  readonly targetName: string
+  /** Six bytes, hexadecimal. */
+  readonly isid: string
+  /** 0: a new session. */
+  readonly tsih: number
+  readonly cid: number
+  /** `address:port` of the initiator's end of the connection, for logs and access rules. */
+  readonly peerAddress: string
+  /** `address:port` of our end: the portal that it came in through. */
+  readonly localAddress: string
+}
+
+/** The login may go on. */
+export interface LoginAdmission {
+  readonly ok: true
+  /** Tag of the portal group that serves it; undefined for a discovery session without a target. */
+  readonly portalGroupTag: number | undefined
+  readonly targetAlias: string
+  /** Authentication methods that this initiator may choose from, in order; `None` where it need not authenticate. */
+  readonly authMethods: readonly string[]
+}
+
+/** The login ends here. */
+export interface LoginRefusal {
+  readonly kind: 'refusal'
+  readonly ok: false
+  readonly status: LoginStatus
+  /** For our log: what was wrong. */
+  readonly reason: string
+}
+
+export const refuse = (status: LoginStatus, reason: string): LoginRefusal => ({
+  kind: 'refusal',
+  ok: false,
+  status,
+  reason,
+})
+
+/** What a session gets from the target that it logged in to. */
+export interface SessionHome {
+  readonly ok: true
+  /** 1..65535, unique among the target's sessions. */
+  readonly tsih: number
+  readonly nexus: Nexus
+  readonly port: ScsiPort
+}
+
+/** The SCSI side of a session; implemented where transport and devices meet. */
+export interface ScsiPort {
+  submit(task: ScsiTask): void
+  resume(task: ScsiTask): void
+  abort(task: ScsiTask): void
+  /**
+   * A task management function for more than one task: `done` with the response code (§11.6.1) when all affected tasks
+   * have ended. `lun` is undefined where the LUN field has a form that no logical unit has.
+   */
+  manage(
+    session: TargetSession,
+    taskManagementFunction: number,
+    lun: number,
+    done: (response: number) => void,
+  ): void
+}
+
+/** The target node, as a connection sees it. */
+export interface TargetHost {
+  /** The first login request is complete: may this go on, and how? */
+  admit(identity: LoginIdentity): LoginAdmission | LoginRefusal
+  /** The last login response is about to leave: creates the session's place, ending the one that it reinstates. */
+  establish(identity: LoginIdentity, session: TargetSession): SessionHome | LoginRefusal
+  /** What SendTargets answers (Appendix C); undefined where the value is not allowed in this session. */
+  sendTargets(session: TargetSession, value: string): Pair[] | undefined
+  /** The session is over; its tasks have been told to abort. */
+  sessionClosed(session: TargetSession, closure: SessionClosure): void
+}
+
+/** How a session ended (§6.3.5). */
+export type SessionClosure = 'logout' | 'reinstated' | 'connection-lost'

@@ -1,0 +1,79 @@
+import { TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
+import type { ReceivedPdu } from '../pdu/received-pdu.ts'
+import {
+  decodeTaskManagementRequest,
+  encodeTaskManagementResponse,
+  type TaskManagementRequest,
+} from '../pdu/task-management.ts'
+import { type FullFeaturePhase, lunOf } from './full-feature.ts'
+
+const Response = TaskManagementResponseCode
+
+type Respond = (response: number) => void
+type Handler = (phase: FullFeaturePhase, request: TaskManagementRequest, respond: Respond) => void
+
+const answer =
+  (response: number): Handler =>
+  (_phase, _request, respond) =>
+    respond(response)
+
+/** Task management functions (RFC 7143 §11.5.1). What is not here is not supported. */
+const functions: Readonly<Record<number, Handler>> = {
+  [TaskManagementFunction.abortTask]: abortTask,
+  [TaskManagementFunction.abortTaskSet]: manageGroup,
+  [TaskManagementFunction.clearTaskSet]: manageGroup,
+  [TaskManagementFunction.logicalUnitReset]: manageGroup,
+  [TaskManagementFunction.targetWarmReset]: manageGroup,
+  [TaskManagementFunction.targetColdReset]: manageGroup,
+  // ErrorRecoveryLevel 2 only (§7.2.2).
+  [TaskManagementFunction.taskReassign]: answer(Response.taskReassignmentNotSupported),
+}
+
+/** A Task Management Function Request: the response follows all responses of the tasks that it covers. */
+export function manageTasks(phase: FullFeaturePhase, pdu: ReceivedPdu): void {
+  const request = decodeTaskManagementRequest(pdu.view, pdu.at)
+  const { connection } = phase
+  phase.inOrder(request.immediate, request.cmdSN, () => {
+    const run = functions[request.function] ?? answer(Response.functionNotSupported)
+    run(phase, request, (response) => {
+      connection.sendControl((view, at, numbering) =>
+        encodeTaskManagementResponse(view, at, {
+          ...numbering,
+          response,
+          initiatorTaskTag: request.initiatorTaskTag,
+        }),
+      )
+    })
+  })
+}
+
+/** §11.6.1: done where the task is here, or its command is still to come; else the task does not exist. */
+function abortTask(phase: FullFeaturePhase, request: TaskManagementRequest, respond: Respond): void {
+  const { session } = phase
+  const task = session.task(request.referencedTaskTag)
+  if (task && !task.isDone && !task.aborting) {
+    session.abort(task, () => respond(Response.functionComplete))
+    phase.deliverReady()
+    return
+  }
+  if (!task && session.window.plug(request.refCmdSN)) {
+    respond(Response.functionComplete)
+    phase.deliverReady()
+    return
+  }
+  respond(Response.taskDoesNotExist)
+}
+
+/** Functions for many tasks: the units abort theirs, then the initiator's outstanding data is waited for (§4.2.3.3). */
+function manageGroup(phase: FullFeaturePhase, request: TaskManagementRequest, respond: Respond): void {
+  const { session, connection } = phase
+  const isTargetWide =
+    request.function === TaskManagementFunction.targetWarmReset ||
+    request.function === TaskManagementFunction.targetColdReset
+  const lun = isTargetWide ? undefined : lunOf(request.lun)
+  session.abortWaiting(lun)
+  session.home.port.manage(session, request.function, lun ?? 0, (response) => {
+    session.whenNothingOwed(() => respond(response))
+    if (session.isWaitingForOwed) connection.startDrainTimer()
+  })
+}

@@ -1,0 +1,74 @@
+import { totalLength } from '../base/bytes.ts'
+import { encodeText, parseText } from '../pdu/text.ts'
+import type { Pair } from './negotiator.ts'
+
+const EMPTY: Uint8Array = new Uint8Array(0)
+
+export type TextResult =
+  /** The C bit was set: more text follows. */
+  | { readonly kind: 'partial' }
+  | { readonly kind: 'complete'; readonly pairs: readonly Pair[] }
+  | { readonly kind: 'error'; readonly reason: string }
+
+/**
+ * The text of one exchange, in both directions (RFC 7143 §6.1): collects logical text data segments that the C bit
+ * spreads over PDUs, and cuts outgoing text into segments that the peer can take. Holds at most `limitBytes` of
+ * received text.
+ */
+export class TextExchange {
+  readonly #limitBytes: number
+  #incoming: Uint8Array[] = []
+  #incomingBytes = 0
+  #outgoing = EMPTY
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes
+  }
+
+  /** Takes the data segment of one PDU. The bytes are copied where they must be kept. */
+  receive(data: readonly Uint8Array[], isContinued: boolean): TextResult {
+    const lengthBytes = totalLength(data)
+    if (this.#incomingBytes + lengthBytes > this.#limitBytes) {
+      return { kind: 'error', reason: `the text is longer than ${this.#limitBytes} bytes` }
+    }
+    if (isContinued) {
+      for (const slice of data) this.#incoming.push(slice.slice())
+      this.#incomingBytes += lengthBytes
+      return { kind: 'partial' }
+    }
+    const parsed = parseText([...this.#incoming, ...data])
+    this.#incoming = []
+    this.#incomingBytes = 0
+    return parsed.ok ? { kind: 'complete', pairs: parsed.pairs } : { kind: 'error', reason: parsed.error }
+  }
+
+  /** Part of a logical text data segment has come. */
+  get isReceiving(): boolean {
+    return this.#incoming.length > 0
+  }
+
+  queue(pairs: readonly Pair[]): void {
+    if (pairs.length === 0) return
+    const text = encodeText(pairs)
+    if (this.#outgoing.length === 0) {
+      this.#outgoing = text
+      return
+    }
+    const joined = new Uint8Array(this.#outgoing.length + text.length)
+    joined.set(this.#outgoing)
+    joined.set(text, this.#outgoing.length)
+    this.#outgoing = joined
+  }
+
+  /** The next data segment to send, at most `limitBytes`; empty where there is none. */
+  take(limitBytes: number): Uint8Array {
+    const segment = this.#outgoing.subarray(0, limitBytes)
+    this.#outgoing = this.#outgoing.subarray(segment.length)
+    return segment
+  }
+
+  /** Text is left that did not fit: the C bit of the segment just taken. */
+  get isSending(): boolean {
+    return this.#outgoing.length > 0
+  }
+}

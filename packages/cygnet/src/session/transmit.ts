@@ -1,0 +1,177 @@
+import { padding4 } from '../base/bytes.ts'
+import { crc32c } from '../base/crc32c.ts'
+import type { BufferPool, PooledBuffer } from '../base/pool.ts'
+
+/** One slab for headers and small payloads; a batch of PDUs never outgrows it. */
+const SLAB_BYTES = 256 * 1024
+/** Payloads up to this size are copied behind their header: cheaper than one more piece for the kernel to gather. */
+const COPY_LIMIT_BYTES = 8 * 1024
+const BHS_BYTES = 48
+const DIGEST_BYTES = 4
+/** Header, its digest, a copied payload, padding and data digest. */
+const LARGEST_COPIED_PDU_BYTES = BHS_BYTES + DIGEST_BYTES + COPY_LIMIT_BYTES + 4 + DIGEST_BYTES
+/** A batch ends with the PDU that takes it past this; what is more waits for the socket. */
+const BATCH_BYTES = 1024 * 1024
+
+/**
+ * A batch of PDUs on its way to the socket: header slots in a slab, large payloads as views of the memory that they
+ * are in, which is retained until `release`.
+ */
+export class TransmitVector {
+  /** What to write, in order. Complete after `close`. */
+  readonly chunks: Uint8Array[] = []
+  readonly #slab: PooledBuffer
+  readonly #retained: PooledBuffer[] = []
+  /** Start of the slab bytes that are not in `chunks` yet. */
+  #chunkStart = 0
+  #end = 0
+  #lengthBytes = 0
+
+  constructor(pool: BufferPool) {
+    this.#slab = pool.take(SLAB_BYTES)
+  }
+
+  /** View of the slab, for encoding at the offset that `beginPdu` gave. */
+  get view(): DataView {
+    return this.#slab.view
+  }
+
+  get lengthBytes(): number {
+    return this.#lengthBytes
+  }
+
+  /** No room for another PDU. */
+  get isFull(): boolean {
+    return this.#lengthBytes >= BATCH_BYTES || this.#end + LARGEST_COPIED_PDU_BYTES > SLAB_BYTES
+  }
+
+  /** A slot for 48 header bytes; only when not full. */
+  beginPdu(): number {
+    return this.#end
+  }
+
+  /**
+   * Ends the PDU whose BHS was encoded at `at`: adds digests, data and zeroed padding. `owner`: the pooled memory
+   * behind `data`, retained while the batch is on its way; without one, the bytes are copied or live on the heap.
+   */
+  endPdu(
+    at: number,
+    data: Uint8Array | undefined,
+    owner: PooledBuffer | undefined,
+    headerDigest: boolean,
+    dataDigest: boolean,
+  ): void {
+    const bytes = this.#slab.bytes
+    let end = at + BHS_BYTES
+    if (headerDigest) {
+      this.view.setUint32(end, crc32c(bytes, at, end), true)
+      end += DIGEST_BYTES
+    }
+    if (data === undefined || data.length === 0) {
+      this.#advance(end)
+      return
+    }
+    const padding = padding4(data.length)
+    if (data.length <= COPY_LIMIT_BYTES) {
+      bytes.set(data, end)
+      const start = end
+      end += data.length
+      for (let i = 0; i < padding; i++) bytes[end++] = 0
+      if (dataDigest) {
+        this.view.setUint32(end, crc32c(bytes, start, end), true)
+        end += DIGEST_BYTES
+      }
+      this.#advance(end)
+      return
+    }
+    this.#advance(end)
+    this.#cut()
+    this.chunks.push(data)
+    this.#lengthBytes += data.length
+    if (owner) this.#retained.push(owner.retain())
+    for (let i = 0; i < padding; i++) bytes[end + i] = 0
+    if (dataDigest) {
+      const digest = crc32c(bytes, end, end + padding, crc32c(data, 0, data.length))
+      this.view.setUint32(end + padding, digest, true)
+    }
+    this.#advance(end + padding + (dataDigest ? DIGEST_BYTES : 0))
+  }
+
+  /** Completes `chunks`. */
+  close(): void {
+    this.#cut()
+  }
+
+  /** The bytes were written, or never will be: everything returns to its pool. */
+  release(): void {
+    for (const buffer of this.#retained) buffer.release()
+    this.#retained.length = 0
+    this.#slab.release()
+  }
+
+  #advance(end: number): void {
+    this.#lengthBytes += end - this.#end
+    this.#end = end
+  }
+
+  #cut(): void {
+    if (this.#end === this.#chunkStart) return
+    this.chunks.push(this.#slab.bytes.subarray(this.#chunkStart, this.#end))
+    this.#chunkStart = this.#end
+  }
+}
+
+/** The numbers that a target puts on a PDU as it leaves. */
+export interface Numbering {
+  readonly statSN: number
+  readonly expCmdSN: number
+  readonly maxCmdSN: number
+}
+
+/** Something that waits for the socket. Sequence numbers are given when it leaves, not when it is queued. */
+export interface Outgoing {
+  /** Encodes one PDU into `out`; true when there is nothing more of it to send. */
+  transmit(out: TransmitVector): boolean
+  /** The connection ended first. */
+  discard(): void
+}
+
+/** First in, first out, without shifting. */
+export class TransmitQueue {
+  #items: Outgoing[] = []
+  #head = 0
+
+  get isEmpty(): boolean {
+    return this.#head === this.#items.length
+  }
+
+  get length(): number {
+    return this.#items.length - this.#head
+  }
+
+  push(item: Outgoing): void {
+    if (this.#head > 1024 && this.#head * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#head)
+      this.#head = 0
+    }
+    this.#items.push(item)
+  }
+
+  /** Fills the batch; true while something is left. */
+  drainInto(out: TransmitVector): boolean {
+    while (!this.isEmpty) {
+      if (out.isFull) return true
+      const item = this.#items[this.#head] as Outgoing
+      if (item.transmit(out)) this.#head++
+    }
+    this.#items = []
+    this.#head = 0
+    return false
+  }
+
+  discardAll(): void {
+    for (const item of this.#items.slice(this.#head)) item.discard()
+    this.#items = []
+    this.#head = 0
+  }
+}
