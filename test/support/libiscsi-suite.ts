@@ -1,0 +1,72 @@
+/**
+ * Runs suites of libiscsi's `iscsi-test-cu` and reads its report. Each suite gets a process of its own: in one process for all, an
+ * early test changes what a later one sees. CUnit counts a skipped test as passed, and the reason is only printed with `-V`, so
+ * that `[SKIPPED]` lines are looked for inside each test's output.
+ */
+import { peerPath } from './peer.ts'
+import { run, runOk } from './scratch.ts'
+
+export type Outcome = 'passed' | 'failed' | 'skipped'
+
+export interface SuiteTest {
+  /** `Suite.Test`. */
+  readonly name: string
+  readonly outcome: Outcome
+  /** The `[SKIPPED]` or failure lines. */
+  readonly why: readonly string[]
+}
+
+const SUITE_TIMEOUT_MS = 60_000
+
+/** Every `Suite.Test` of the family ALL. */
+export async function listSuiteTests(): Promise<string[]> {
+  const { stdout } = await runOk(peerPath('iscsi-test-cu'), ['--list'])
+  return [...stdout.matchAll(/^ALL\.(\w+\.\S+)$/gm)].map((match) => match[1] ?? '')
+}
+
+/** Runs one suite to its end. A test that the suite lists and that left no result has failed. */
+export async function runSuite(suite: string, url: string, listed: readonly string[]): Promise<SuiteTest[]> {
+  const args = ['--dataloss', '--verbose', '--Verbose-scsi', '--test', `ALL.${suite}`, url]
+  const result = await run(peerPath('iscsi-test-cu'), args, { timeoutMs: SUITE_TIMEOUT_MS })
+  const tests = parseReport(suite, result.stdout)
+  const missing = listed.filter(
+    (name) => name.startsWith(`${suite}.`) && !tests.some((found) => found.name === name),
+  )
+  const end = result.signal === null ? `exit code ${result.code}` : `ended by ${result.signal}`
+  return [
+    ...tests,
+    ...missing.map((name): SuiteTest => ({ name, outcome: 'failed', why: [`no result: ${end}`] })),
+  ]
+}
+
+/** The tests of one suite from the program's output. */
+export function parseReport(suite: string, output: string): SuiteTest[] {
+  const [body = '', summary] = output.split(/^Run Summary:/m)
+  const tests = body
+    .split(/^ {2}Test: /m)
+    .slice(1)
+    .map((text) => parseTest(suite, text, summary !== undefined))
+  const counts = /^\s+tests\s+\d+\s+(\d+)\s+\d+\s+(\d+)/m.exec(summary ?? '')
+  const failed = tests.filter((test) => test.outcome === 'failed').length
+  if (counts !== null && (Number(counts[1]) !== tests.length || Number(counts[2]) !== failed)) {
+    throw new Error(`the report of ${suite} was misread: ${counts[0].trim()}\n${output}`)
+  }
+  return tests
+}
+
+function parseTest(suite: string, text: string, ended: boolean): SuiteTest {
+  const name = `${suite}.${/^\S+/.exec(text)?.[0] ?? ''}`
+  const lines = text.split('\n')
+  const failed = lines.some((line) => /^FAILED|\.\.\.FAILED/.test(line))
+  const passed = lines.some((line) => /^passed|\.\.\.passed/.test(line))
+  if (failed || (!passed && !ended)) {
+    const why = lines.filter((line) => /\[FAILED\]|^\s+\d+\. /.test(line)).map((line) => line.trim())
+    return {
+      name,
+      outcome: 'failed',
+      why: passed || failed ? why : ['the program ended in this test', ...why],
+    }
+  }
+  const skips = lines.filter((line) => line.includes('[SKIPPED]')).map((line) => line.trim())
+  return { name, outcome: skips.length > 0 ? 'skipped' : 'passed', why: [...new Set(skips)] }
+}
