@@ -8,7 +8,6 @@ import type { OpenOptions } from '../store/disk-io.ts'
 import {
   closeStore,
   describeStoreContract,
-  extentsOf,
   flush,
   pattern,
   readBytes,
@@ -34,7 +33,9 @@ const freshPath = (): string => path.join(directory, `image-${++files}`)
 
 const open = (io: NodeDiskIO, file: string, options: OpenOptions): Promise<FileStore> =>
   new Promise((resolve, reject) => {
-    openFileStore(io, file, options, (error, store) => (store ? resolve(store) : reject(error)))
+    openFileStore(io, file, options, (error, store) =>
+      store ? resolve(store) : reject(error ?? new Error('no store')),
+    )
   })
 
 const openBlank =
@@ -61,6 +62,9 @@ if (fs.existsSync(MEMORY_FILE_SYSTEM)) {
 test('the optional system calls are there to be tested', () => assert.ok(calls, reason))
 
 const hasCode = (code: string) => (error: unknown) => error instanceof CygnetError && error.code === code
+
+const refused = (error: unknown): boolean =>
+  error instanceof StoreRejection && error.error.failure === 'read-only'
 
 describe('opening an image', () => {
   test('a missing image is created sparse, with its size', async () => {
@@ -113,8 +117,6 @@ describe('opening an image', () => {
     assert.equal(store.can.write, false)
     assert.equal(store.can.trim, false)
     assert.deepEqual(await readBytes(store, 100, 200), pattern(8192, 2).subarray(100, 300))
-    const refused = (error: unknown): boolean =>
-      error instanceof StoreRejection && error.error.failure === 'read-only'
     await assert.rejects(writeBytes(store, 0, [pattern(512, 1)]), refused)
     await assert.rejects(trim(store, 0, 4096), refused)
     await assert.rejects(zero(store, 0, 4096, false), refused)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { BackingStore, Extent, StoreError } from './backing-store.ts'
 import { WriteFlags } from './backing-store.ts'
 import { BufferCheckerStore } from './buffer-checker.ts'
@@ -12,7 +12,7 @@ export interface OpenedStore {
 }
 
 /** Opens a fresh blank store of the given size. */
-export type OpenBlank = (sizeBytes: number) => Promise<OpenedStore>
+export type OpenBlank = (sizeBytes: number) => OpenedStore | Promise<OpenedStore>
 
 export const readBytes = (store: BackingStore, offset: number, lengthBytes: number): Promise<Uint8Array> =>
   new Promise((resolve, reject) => {
@@ -207,14 +207,14 @@ export function describeStoreContract(name: string, openBlank: OpenBlank): void 
     }
   }
 
-  describe(`store contract: ${name}`, () => {
-    test('a blank store reads as zeroes to its last byte', () =>
+  void describe(`store contract: ${name}`, () => {
+    void test('a blank store reads as zeroes to its last byte', () =>
       withStore(100_001, async (store) => {
         const bytes = await readBytes(store, 0, 100_001)
         assert.ok(bytes.every((byte) => byte === 0))
       }))
 
-    test('the last, partial page is written and read like any other', () =>
+    void test('the last, partial page is written and read like any other', () =>
       withStore(65536 + 700, async (store) => {
         const bytes = pattern(900, 1)
         await writeBytes(store, 65536 - 200, [bytes])
@@ -224,7 +224,7 @@ export function describeStoreContract(name: string, openBlank: OpenBlank): void 
         assert.ok((await readBytes(store, 65536, 700)).every((byte) => byte === 0))
       }))
 
-    test('many slices of a write follow one another', () =>
+    void test('many slices of a write follow one another', () =>
       withStore(1 << 20, async (store) => {
         const bytes = pattern(3000 * 17, 2)
         const slices = Array.from({ length: 3000 }, (_, i) => bytes.subarray(i * 17, (i + 1) * 17))
@@ -232,7 +232,7 @@ export function describeStoreContract(name: string, openBlank: OpenBlank): void 
         assert.deepEqual(await readBytes(store, 4099, bytes.length), bytes)
       }))
 
-    test('operations on an empty range succeed and change nothing', () =>
+    void test('operations on an empty range succeed and change nothing', () =>
       withStore(8192, async (store) => {
         const bytes = pattern(8192, 3)
         await writeBytes(store, 0, [bytes])
@@ -247,7 +247,7 @@ export function describeStoreContract(name: string, openBlank: OpenBlank): void 
         assert.deepEqual(await readBytes(store, 0, 8192), bytes)
       }))
 
-    test('trimmed space shows as a hole where the store can do both', () =>
+    void test('trimmed space shows as a hole where the store can do both', () =>
       withStore(4 << 20, async (store) => {
         await writeBytes(store, 0, [pattern(4 << 20, 4)])
         await trim(store, 1 << 20, 1 << 20)
@@ -262,7 +262,7 @@ export function describeStoreContract(name: string, openBlank: OpenBlank): void 
         assert.deepEqual(kinds, store.can.trim && store.can.extents ? holed : solid)
       }))
 
-    test('concurrent operations on separate ranges do not disturb one another', () =>
+    void test('concurrent operations on separate ranges do not disturb one another', () =>
       withStore(4 << 20, async (store) => {
         const pieceBytes = 41_000
         const pieces = Array.from({ length: 64 }, (_, i) => pattern(pieceBytes, 100 + i))
@@ -286,7 +286,7 @@ export function describeStoreContract(name: string, openBlank: OpenBlank): void 
         )
       }))
 
-    test('any sequence of operations does what it does to an array', () =>
+    void test('any sequence of operations does what it does to an array', () =>
       fc.assert(
         fc.asyncProperty(
           fc

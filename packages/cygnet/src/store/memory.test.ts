@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import { describeStoreContract, pattern, readBytes, trim, writeBytes, zero } from './contract.test-helper.ts'
 import { MemoryStore } from './memory.ts'
 
-describeStoreContract('memory', async (sizeBytes) => ({ store: new MemoryStore({ sizeBytes }) }))
-describeStoreContract('memory in 512-byte chunks', async (sizeBytes) => ({
+describeStoreContract('memory', (sizeBytes) => ({ store: new MemoryStore({ sizeBytes }) }))
+describeStoreContract('memory in 512-byte chunks', (sizeBytes) => ({
   store: new MemoryStore({ sizeBytes, chunkBytes: 512 }),
 }))
 
