@@ -82,6 +82,10 @@ export default defineConfig({
   rules: {
     // Codecs and parsers narrow what they have just checked.
     'typescript/no-unsafe-type-assertion': 'off',
+    // A copy of a set that changes while it is walked through is no useless one.
+    'unicorn/no-useless-spread': 'off',
+    'unicorn/consistent-function-scoping': 'off',
+    'no-underscore-dangle': 'off',
     // tsc checks returns.
     'typescript/consistent-return': 'off',
     eqeqeq: 'error',

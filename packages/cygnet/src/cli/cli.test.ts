@@ -61,6 +61,7 @@ const refusals: readonly { args: string[]; message: RegExp }[] = [
   { args: ['--advertise', ':3260'], message: /not an address/ },
   { args: ['--log-level', 'loud'], message: /Allowed choices/ },
   { args: ['--nonsense'], message: /unknown option '--nonsense'/ },
+  { args: ['--memory=1M', '--listen=:0', '--advertise=10.0.2.2'], message: /^cygnet: Which port should/ },
   { args: ['missing.img'], message: /^cygnet: missing\.img does not exist.* --size 1G/ },
   { args: ['--memory', '1000'], message: /^cygnet: .*not a whole number of 512-byte blocks/ },
   { args: ['--read-only'], message: /^cygnet: data\/disk0\.img does not exist/ },
@@ -83,7 +84,7 @@ test('a port in use is refused with what to do', async () => {
   const { status, stderr } = cygnet('serve', '--memory', '1M', '--listen', `127.0.0.1:${address.port}`)
   holder.close()
   assert.equal(status, 1)
-  assert.match(stderr, /^cygnet: Cannot listen on 127\.0\.0\.1:\d+: another program has that port: .*\n$/)
+  assert.match(stderr, /^cygnet: 127\.0\.0\.1:\d+ is in use: .* --listen\n$/)
 })
 
 test('without an image, a sparse disk of 1 GiB is created and served again the next time', async () => {
@@ -99,28 +100,28 @@ test('without an image, a sparse disk of 1 GiB is created and served again the n
   }
 })
 
-test('what to type names the real port, the advertised address and every LUN', async () => {
+test('what to type names the advertised address and every LUN', async () => {
   const { child, output, exit } = await serve(
     'a.img',
     'b.img',
     '--size=1M',
     '--memory=2M',
-    '--advertise=10.0.2.2',
+    '--advertise=10.0.2.2:4000',
     '--target=iqn.2026-11.dev.example:tour',
   )
   const port = /^Ready: iscsi:\/\/127\.0\.0\.1:(\d+)\/iqn\.2026-11\.dev\.example:tour\/0$/m.exec(
     output.stdout,
   )?.[1]
   assert.ok(Number(port) > 0, output.stdout)
-  assert.ok(output.stdout.includes(`iscsiadm -m discovery -t sendtargets -p 10.0.2.2:${port}\n`))
+  assert.ok(output.stdout.includes(`iscsiadm -m discovery -t sendtargets -p 10.0.2.2:4000\n`))
   assert.ok(
     output.stdout.includes(
-      `New-IscsiTargetPortal -TargetPortalAddress 10.0.2.2 -TargetPortalPortNumber ${port}\n`,
+      `New-IscsiTargetPortal -TargetPortalAddress 10.0.2.2 -TargetPortalPortNumber 4000\n`,
     ),
   )
   for (const lun of [0, 1, 2])
     assert.ok(
-      output.stdout.includes(`qemu-img info iscsi://10.0.2.2:${port}/iqn.2026-11.dev.example:tour/${lun}\n`),
+      output.stdout.includes(`qemu-img info iscsi://10.0.2.2:4000/iqn.2026-11.dev.example:tour/${lun}\n`),
     )
   child.kill('SIGTERM')
   assert.deepEqual(await exit, [0, null])

@@ -4,16 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { NodeDiskIO } from '../runtime/disk-io.ts'
-import { type OpenDisk, openDisks } from './disks.ts'
+import { loadSystemCalls } from '../runtime/page-cache-io-calls.ts'
+import { closeDisks, openDisks } from './disks.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'cygnet-disks-'))
 after(() => rmSync(folder, { recursive: true }))
-const io = new NodeDiskIO()
+const io = new NodeDiskIO(loadSystemCalls().calls)
 const format = { blockSizeBytes: 512, readOnly: false } as const
-
-async function close(disks: readonly OpenDisk[]): Promise<void> {
-  for (const { store } of disks) await new Promise((resolve) => store.close(resolve))
-}
 
 test('images and memory become LUNs in the order given', async () => {
   const path = join(folder, 'new.img')
@@ -32,7 +29,7 @@ test('images and memory become LUNs in the order given', async () => {
       { lun: 1, name: 'memory', sizeBytes: 1 << 16, readOnly: false },
     ],
   )
-  await close(disks)
+  await closeDisks(disks)
   assert.equal(statSync(path).size, 1 << 20)
 })
 
@@ -43,7 +40,7 @@ test('one disk that cannot be opened closes the others', async () => {
   const disks = [path, missing].map((one) => ({ kind: 'file', path: one }) as const)
   await assert.rejects(openDisks(io, disks, format), { code: 'STORE_MISSING', message: /missing\.img/ })
   // Images are locked while they are open.
-  await close(await openDisks(io, [{ kind: 'file', path }], format))
+  await closeDisks(await openDisks(io, [{ kind: 'file', path }], format))
 })
 
 test('an image of part of a block is refused and closed', async () => {
@@ -55,7 +52,7 @@ test('an image of part of a block is refused and closed', async () => {
     message: /odd\.img has 1000 bytes/,
   })
   writeFileSync(path, Buffer.alloc(1024))
-  await close(await openDisks(io, disks, format))
+  await closeDisks(await openDisks(io, disks, format))
 })
 
 test('a disk of part of a block is not created', async () => {

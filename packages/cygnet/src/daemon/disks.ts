@@ -52,7 +52,7 @@ export async function openDisks(
     }
     return open
   } catch (error) {
-    await Promise.all(open.map(closeStore))
+    await closeDisks(open)
     throw error
   }
 }
@@ -69,6 +69,7 @@ function openStore(io: DiskIO, disk: DiskOptions, { readOnly }: DiskFormat): Pro
   })
 }
 
-/** Closing an unserved disk loses nothing: what fails is not worth more than the error that led here. */
-const closeStore = ({ store }: OpenDisk): Promise<void> =>
-  new Promise((resolve) => store.close(() => resolve()))
+/** For disks that nothing was written to: an error then has nothing to say. */
+export async function closeDisks(disks: readonly OpenDisk[]): Promise<void> {
+  for (const { store } of disks) await new Promise((resolve) => store.close(resolve))
+}

@@ -1,14 +1,11 @@
 import { createHash } from 'node:crypto'
+import type { UnitIdentity } from '../device/disk-inquiry.ts'
 
-/** What a logical unit is recognised by: multipath software and clusters rely on it staying the same. */
-export interface UnitIdentity {
-  /** Unit serial number (SPC-5 §7.7.19), 16 upper-case hexadecimal digits. */
-  readonly serialNumber: string
-  /** NAA locally assigned designator (SPC-5 §7.7.6.6.4): 8 bytes, the first half-byte 3. */
-  readonly naa: Uint8Array
-}
-
-/** Derived from the target's name and the LUN alone, so that it survives restarts, moves and new addresses. */
+/**
+ * What a logical unit is recognised by, from the target's name and the LUN alone, so that it survives restarts, moves
+ * and new addresses: a serial number of 16 hexadecimal digits, and a locally assigned NAA designator (SPC-5
+ * §7.7.6.6.4: 8 bytes, the first half-byte 3).
+ */
 export function unitIdentity(targetName: string, lun: number): UnitIdentity {
   const digest = createHash('sha256').update(`${targetName}\n${lun}`).digest()
   const naa = new Uint8Array(digest.subarray(0, 8))
