@@ -44,6 +44,7 @@ export class TcpConnection {
   #timer: NodeJS.Timeout | undefined
   #armedFor: number | undefined
   #flushScheduled = false
+  #receiving = false
   #ended = false
   #paused = false
 
@@ -61,7 +62,9 @@ export class TcpConnection {
       wake: () => this.#schedule(),
     })
     this.#reader = new SocketReader(accepted, pool, LOGIN_SEGMENT_BYTES, (segment, start, end) => {
+      this.#receiving = true
       this.protocol.receive(segment, start, end, clock.now())
+      this.#receiving = false
       this.#flush()
     })
     const socket = this.#reader.socket
@@ -83,7 +86,7 @@ export class TcpConnection {
 
   /** Gathers completions of one turn of the event loop into one batch. */
   #schedule(): void {
-    if (this.#flushScheduled) return
+    if (this.#flushScheduled || this.#receiving) return
     this.#flushScheduled = true
     setImmediate(() => {
       this.#flushScheduled = false
