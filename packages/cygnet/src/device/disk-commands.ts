@@ -1,10 +1,14 @@
 import { Opcode, ServiceAction } from '../scsi/opcodes.ts'
 import type { Command } from './command-table.ts'
 import { CommandFlag } from './command-table.ts'
+import type { DiskAtomic } from './disk-atomic.ts'
 import type { DiskCache } from './disk-cache.ts'
 import type { DiskInquiry } from './disk-inquiry.ts'
+import type { DiskLbaStatus } from './disk-lba-status.ts'
 import type { DiskModes } from './disk-modes.ts'
+import type { DiskProvisioning } from './disk-provisioning.ts'
 import type { DiskReadWrite } from './disk-read-write.ts'
+import type { DiskVerify } from './disk-verify.ts'
 import type { Step } from './operation.ts'
 import { inquiry, reportLuns, reportTaskManagement, testUnitReady } from './primary-commands.ts'
 
@@ -13,6 +17,12 @@ export interface DiskParts {
   readonly modes: DiskModes
   readonly cache: DiskCache
   readonly readWrite: DiskReadWrite
+  readonly verify: DiskVerify
+  readonly atomic: DiskAtomic
+  readonly provisioning: DiskProvisioning
+  readonly lbaStatus: DiskLbaStatus
+  /** UNMAP exists only where the store can release space. */
+  readonly canUnmap: boolean
   readonly requestSense: Step
   readonly reportOpcodes: Step
 }
@@ -24,7 +34,12 @@ const TRANSFER = 60
 const LONG = 300
 
 /** The dispatch table of a disk. DPO (10h) and FUA (08h) are in byte 1, the group number in byte 6, 14 or 10. */
-export const diskCommands = (parts: DiskParts): Command[] => [...primaryRows(parts), ...mediumRows(parts)]
+export const diskCommands = (parts: DiskParts): Command[] => [
+  ...primaryRows(parts),
+  ...mediumRows(parts),
+  ...writeRows(parts),
+  ...(parts.canUnmap ? [unmapRow(parts)] : []),
+]
 
 const primaryRows = (parts: DiskParts): Command[] => [
   {
@@ -143,18 +158,12 @@ const family = (
     ...(ignored === undefined ? {} : { ignored }),
   }))
 
-const mediumRows = ({ about, cache, readWrite }: DiskParts): Command[] => [
+const mediumRows = ({ about, cache, lbaStatus, readWrite, verify }: DiskParts): Command[] => [
   ...family({ reservation: 'read', flags: medium, timeoutS: TRANSFER, start: readWrite.read }, [
     ['READ (6)', Opcode.read6, '08 1f ff ff ff 00'],
     ['READ (10)', Opcode.read10, '28 18 ff ff ff ff 3f ff ff 00', '00 02'],
     ['READ (12)', Opcode.read12, 'a8 18 ff ff ff ff ff ff ff ff 3f 00', '00 02'],
     ['READ (16)', Opcode.read16, '88 18 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00', '00 02'],
-  ]),
-  ...family({ reservation: 'write', flags: medium | write, timeoutS: TRANSFER, start: readWrite.write }, [
-    ['WRITE (6)', Opcode.write6, '0a 1f ff ff ff 00'],
-    ['WRITE (10)', Opcode.write10, '2a 18 ff ff ff ff 3f ff ff 00', '00 02'],
-    ['WRITE (12)', Opcode.write12, 'aa 18 ff ff ff ff ff ff ff ff 3f 00', '00 02'],
-    ['WRITE (16)', Opcode.write16, '8a 18 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00', '00 02'],
   ]),
   ...family({ reservation: 'write', flags: medium, timeoutS: LONG, start: cache.synchronize }, [
     ['SYNCHRONIZE CACHE (10)', Opcode.synchronizeCache10, '35 02 ff ff ff ff 3f ff ff 00', '00 04'],
@@ -188,4 +197,71 @@ const mediumRows = ({ about, cache, readWrite }: DiskParts): Command[] => [
     timeoutS: QUICK,
     start: about.readCapacity16,
   },
+  {
+    name: 'GET LBA STATUS (16)',
+    opcode: Opcode.serviceActionIn16,
+    serviceAction: ServiceAction.getLbaStatus,
+    usage: '9e 12 ff ff ff ff ff ff ff ff ff ff ff ff 00 00',
+    reservation: 'allowed',
+    flags: medium,
+    timeoutS: TRANSFER,
+    start: lbaStatus.getLbaStatus,
+  },
+  ...family({ reservation: 'read', flags: medium, timeoutS: LONG, start: verify.verify }, [
+    ['VERIFY (10)', Opcode.verify10, '2f 16 ff ff ff ff 3f ff ff 00'],
+    ['VERIFY (12)', Opcode.verify12, 'af 16 ff ff ff ff ff ff ff ff 3f 00'],
+    ['VERIFY (16)', Opcode.verify16, '8f 16 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00'],
+  ]),
 ]
+
+const writeRows = ({ atomic, provisioning, readWrite, verify }: DiskParts): Command[] => [
+  ...family({ reservation: 'write', flags: medium | write, timeoutS: TRANSFER, start: readWrite.write }, [
+    ['WRITE (6)', Opcode.write6, '0a 1f ff ff ff 00'],
+    ['WRITE (10)', Opcode.write10, '2a 18 ff ff ff ff 3f ff ff 00', '00 02'],
+    ['WRITE (12)', Opcode.write12, 'aa 18 ff ff ff ff ff ff ff ff 3f 00', '00 02'],
+    ['WRITE (16)', Opcode.write16, '8a 18 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00', '00 02'],
+  ]),
+  ...family(
+    { reservation: 'write', flags: medium | write, timeoutS: TRANSFER, start: verify.writeAndVerify },
+    [
+      ['WRITE AND VERIFY (10)', Opcode.writeAndVerify10, '2e 16 ff ff ff ff 3f ff ff 00'],
+      ['WRITE AND VERIFY (12)', Opcode.writeAndVerify12, 'ae 16 ff ff ff ff ff ff ff ff 3f 00'],
+      ['WRITE AND VERIFY (16)', Opcode.writeAndVerify16, '8e 16 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00'],
+    ],
+  ),
+  ...family({ reservation: 'write', flags: medium | write, timeoutS: LONG, start: provisioning.writeSame }, [
+    ['WRITE SAME (10)', Opcode.writeSame10, '41 08 ff ff ff ff 3f ff ff 00'],
+    ['WRITE SAME (16)', Opcode.writeSame16, '93 09 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00'],
+  ]),
+  {
+    name: 'COMPARE AND WRITE',
+    opcode: Opcode.compareAndWrite,
+    usage: '89 18 ff ff ff ff ff ff ff ff 00 00 00 ff 3f 00',
+    ignored: '00 02',
+    reservation: 'write',
+    flags: medium | write,
+    timeoutS: TRANSFER,
+    start: atomic.compareAndWrite,
+  },
+  {
+    name: 'ORWRITE (16)',
+    opcode: Opcode.orWrite16,
+    usage: '8b 18 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00',
+    ignored: '00 02',
+    reservation: 'write',
+    flags: medium | write,
+    timeoutS: TRANSFER,
+    start: atomic.orWrite,
+  },
+]
+
+/** ANCHOR (byte 1, bit 0) is refused by the table: blocks are mapped or not. */
+const unmapRow = ({ provisioning }: DiskParts): Command => ({
+  name: 'UNMAP',
+  opcode: Opcode.unmap,
+  usage: '42 00 00 00 00 00 3f ff ff 00',
+  reservation: 'write',
+  flags: medium | write,
+  timeoutS: LONG,
+  start: provisioning.unmap,
+})

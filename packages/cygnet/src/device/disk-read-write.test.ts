@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { blockCdb } from '../scsi/cdb.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import { ScsiStatus } from '../scsi/status.ts'
-import { cdbOf, pattern, senseOf, TestDisk } from './testing.ts'
+import { cdbOf, pattern, senseOf, TestDisk } from './disk.test-helper.ts'
 
 const READS = [Opcode.read6, Opcode.read10, Opcode.read12, Opcode.read16]
 const WRITES = [Opcode.write6, Opcode.write10, Opcode.write12, Opcode.write16]

@@ -8,13 +8,17 @@ import type { BackingStore } from '../store/backing-store.ts'
 import type { TableEntry } from './command-table.ts'
 import { CommandFlag, CommandTable } from './command-table.ts'
 import { DeviceServer } from './device-server.ts'
+import { DiskAtomic } from './disk-atomic.ts'
 import { DiskCache } from './disk-cache.ts'
 import { diskCommands } from './disk-commands.ts'
 import type { UnitIdentity } from './disk-inquiry.ts'
 import { DiskInquiry } from './disk-inquiry.ts'
+import { DiskLbaStatus } from './disk-lba-status.ts'
 import { DiskMedium } from './disk-medium.ts'
 import { DiskModes } from './disk-modes.ts'
+import { DiskProvisioning } from './disk-provisioning.ts'
 import { DiskReadWrite } from './disk-read-write.ts'
+import { DiskVerify } from './disk-verify.ts'
 import { requestSense } from './primary-commands.ts'
 import { reportSupportedOperationCodes } from './supported-opcodes.ts'
 
@@ -74,6 +78,11 @@ export class DiskUnit extends DeviceServer {
         modes: this.#modes,
         cache: this.#cache,
         readWrite: new DiskReadWrite(medium),
+        verify: new DiskVerify(medium),
+        atomic: new DiskAtomic(medium),
+        provisioning: new DiskProvisioning(medium),
+        lbaStatus: new DiskLbaStatus(medium),
+        canUnmap: store.can.trim,
         requestSense: requestSense((nexus) => this.#currentSense(nexus)),
         reportOpcodes: reportSupportedOperationCodes(() => this.table),
       }),
