@@ -52,10 +52,10 @@ function mockWrite(image: Uint8Array, answers: (number | NodeJS.ErrnoException)[
 }
 
 const read = (into: Uint8Array, filled: number, offset: number): Promise<StoreError | undefined> =>
-  new Promise((resolve) => new DiskRequests().read(3, into, filled, offset, resolve))
+  new Promise((resolve) => new DiskRequests(3).read(into, filled, offset, resolve))
 
 const write = (slices: Uint8Array[], written: number, offset: number): Promise<StoreError | undefined> =>
-  new Promise((resolve) => new DiskRequests().write(3, slices, written, offset, resolve))
+  new Promise((resolve) => new DiskRequests(3).write(slices, written, offset, resolve))
 
 afterEach(() => mock.restoreAll())
 

@@ -9,39 +9,56 @@ const TRANSIENT_ERRORS_MAX = 16
 
 const EMPTY: Uint8Array = new Uint8Array(0)
 
-/** Reads and writes through libuv's thread pool, with one record for each under way, used again and again. */
+/**
+ * One file's reads and writes through libuv's thread pool, with a record for each that is under way, used again and
+ * again.
+ */
 export class DiskRequests {
+  readonly #fd: number
+  /** Writes that are not yet done. */
+  writesUnderWay = 0
   readonly #idleReads: ReadRequest[] = []
   readonly #idleWrites: WriteRequest[] = []
 
+  constructor(fd: number) {
+    this.#fd = fd
+  }
+
   /** Fills `into` from byte `filled` on; byte 0 of `into` lies at `offset` of the file. */
-  read(fd: number, into: Uint8Array, filled: number, offset: number, done: Done): void {
-    const request = this.#idleReads.pop() ?? new ReadRequest(this.#idleReads)
-    request.start(fd, into, filled, offset, done)
+  read(into: Uint8Array, filled: number, offset: number, done: Done): void {
+    const request = this.#idleReads.pop() ?? new ReadRequest(this.#fd, this.#idleReads)
+    request.start(into, filled, offset, done)
+  }
+
+  /** Called by a request whose write is done. */
+  ended(request: WriteRequest): void {
+    this.writesUnderWay--
+    this.#idleWrites.push(request)
   }
 
   /** Writes all of `slices` but their first `written` bytes; the first byte of all belongs at `offset`. */
-  write(fd: number, slices: readonly Uint8Array[], written: number, offset: number, done: Done): void {
-    const request = this.#idleWrites.pop() ?? new WriteRequest(this.#idleWrites)
-    request.start(fd, slices, written, offset, done)
+  write(slices: readonly Uint8Array[], written: number, offset: number, done: Done): void {
+    this.writesUnderWay++
+    const request = this.#idleWrites.pop() ?? new WriteRequest(this, this.#fd)
+    request.start(slices, written, offset, done)
   }
 }
 
 class ReadRequest {
+  readonly #fd: number
   readonly #idle: ReadRequest[]
-  #fd = -1
   #into: Uint8Array = EMPTY
   #filled = 0
   #offset = 0
   #transientErrors = 0
   #done: Done | undefined
 
-  constructor(idle: ReadRequest[]) {
+  constructor(fd: number, idle: ReadRequest[]) {
+    this.#fd = fd
     this.#idle = idle
   }
 
-  start(fd: number, into: Uint8Array, filled: number, offset: number, done: Done): void {
-    this.#fd = fd
+  start(into: Uint8Array, filled: number, offset: number, done: Done): void {
     this.#into = into
     this.#filled = filled
     this.#offset = offset
@@ -81,20 +98,20 @@ class ReadRequest {
 }
 
 class WriteRequest {
-  readonly #idle: WriteRequest[]
-  #fd = -1
+  readonly #owner: DiskRequests
+  readonly #fd: number
   #slices: readonly Uint8Array[] = []
   #remainingBytes = 0
   #offset = 0
   #transientErrors = 0
   #done: Done | undefined
 
-  constructor(idle: WriteRequest[]) {
-    this.#idle = idle
+  constructor(owner: DiskRequests, fd: number) {
+    this.#owner = owner
+    this.#fd = fd
   }
 
-  start(fd: number, slices: readonly Uint8Array[], written: number, offset: number, done: Done): void {
-    this.#fd = fd
+  start(slices: readonly Uint8Array[], written: number, offset: number, done: Done): void {
     this.#slices = written === 0 ? slices : withoutFirst(slices, written)
     this.#remainingBytes = totalLength(this.#slices)
     this.#offset = offset + written
@@ -138,7 +155,7 @@ class WriteRequest {
     assert(done !== undefined, 'a disk write ended twice')
     this.#done = undefined
     this.#slices = []
-    this.#idle.push(this)
+    this.#owner.ended(this)
     done(error)
   }
 }

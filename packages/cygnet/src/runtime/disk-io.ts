@@ -20,7 +20,6 @@ import type { SystemCalls } from './page-cache-io-calls.ts'
 export class NodeDiskIO implements DiskIO {
   readonly #calls: SystemCalls | undefined
   readonly #cache: PageCache | undefined
-  readonly #requests = new DiskRequests()
 
   /** `calls` from `loadSystemCalls()`. Without them there is no inline path, and no holes or locks on files. */
   constructor(calls: SystemCalls | undefined, cache: PageCache | undefined = calls && new PageCache(calls)) {
@@ -41,7 +40,7 @@ export class NodeDiskIO implements DiskIO {
       return done(error as Error, undefined)
     }
     const pageCache = this.#cache?.attach(image.fd, image.kind, image.fileSystemType)
-    done(undefined, new NodeDiskFile(image, this.#requests, this.#calls, pageCache))
+    done(undefined, new NodeDiskFile(image, this.#calls, pageCache))
   }
 }
 
@@ -57,19 +56,14 @@ class NodeDiskFile implements DiskFile {
   readonly #pageCache: PageCacheFile | undefined
   #syncsUnderWay = 0
 
-  constructor(
-    image: OpenedImage,
-    requests: DiskRequests,
-    calls: SystemCalls | undefined,
-    pageCache: PageCacheFile | undefined,
-  ) {
+  constructor(image: OpenedImage, calls: SystemCalls | undefined, pageCache: PageCacheFile | undefined) {
     this.kind = image.kind
     this.sizeBytes = image.sizeBytes
     this.blockBytes = image.blockBytes
     this.canPunchHoles = image.canPunchHoles
     this.canSeekHoles = image.canSeekHoles
     this.#fd = image.fd
-    this.#requests = requests
+    this.#requests = new DiskRequests(image.fd)
     this.#calls = calls
     this.#pageCache = pageCache
   }
@@ -78,17 +72,18 @@ class NodeDiskFile implements DiskFile {
     if (into.length === 0) return done(undefined)
     const filled = this.#pageCache === undefined ? 0 : this.#pageCache.read(into, offset)
     if (filled === into.length) done(undefined)
-    else this.#requests.read(this.#fd, into, filled, offset, done)
+    else this.#requests.read(into, filled, offset, done)
   }
 
   write(slices: readonly Uint8Array[], offset: number, done: Done): void {
     const lengthBytes = totalLength(slices)
     if (lengthBytes === 0) return done(undefined)
-    // A write that meets a running sync may have to wait for it, so it does that on another thread.
-    const inline = this.#syncsUnderWay === 0 ? this.#pageCache : undefined
+    // A write that may have to wait for a running sync, or another thread's write, does that on another thread.
+    const mayWait = this.#syncsUnderWay > 0 || this.#requests.writesUnderWay > 0
+    const inline = mayWait ? undefined : this.#pageCache
     const written = inline === undefined ? 0 : inline.write(slices, lengthBytes, offset)
     if (written === lengthBytes) done(undefined)
-    else this.#requests.write(this.#fd, slices, written, offset, done)
+    else this.#requests.write(slices, written, offset, done)
   }
 
   sync(done: Done): void {

@@ -80,13 +80,20 @@ function setUp(fileSystemType: number, answer?: FakeCalls['answer'], maxBytes = 
   const calls = new FakeCalls()
   if (answer) calls.answer = answer
   let nowMs = 0
-  const cache = new PageCache(calls, { now: () => nowMs, budget: new TurnBudget(maxBytes, () => undefined) })
+  const turnEnds: (() => void)[] = []
+  const atTurnEnd = (run: () => void): void => void turnEnds.push(run)
+  const cache = new PageCache(calls, {
+    now: () => nowMs,
+    readBudget: new TurnBudget(maxBytes, () => undefined),
+    writeBudget: new TurnBudget(1, atTurnEnd),
+  })
   const file = cache.attach(3, 'file', fileSystemType)
   calls.calls.length = 0
   const advance = (ms: number): void => {
     nowMs += ms
   }
-  return { calls, file, advance }
+  const endTurn = (): void => turnEnds.splice(0).forEach((run) => run())
+  return { calls, file, advance, endTurn }
 }
 
 const page = pattern(4096, 1)
@@ -197,16 +204,17 @@ describe('writing to the page cache', () => {
   })
 
   test('after a slow write the inline ones pause', () => {
-    const { calls, file, advance } = setUp(XFS, (call, lengthBytes) => {
+    const { calls, file, advance, endTurn } = setUp(XFS, (call, lengthBytes) => {
       if (call === 'write') advance(slowMs)
       return lengthBytes
     })
     let slowMs = 50
     assert.equal(file.write([page], 4096, 0), 4096)
     slowMs = 0
-    advance(900)
+    endTurn()
+    advance(90)
     assert.equal(file.write([page], 4096, 0), 0)
-    advance(200)
+    advance(20)
     assert.equal(file.write([page], 4096, 0), 4096)
     assert.equal(writesTo(calls).length, 2)
   })
@@ -214,7 +222,7 @@ describe('writing to the page cache', () => {
 
 const setUpGuard = () => {
   const clock = { nowMs: 0 }
-  const guard = new WriteGuard(() => clock.nowMs)
+  const guard = new WriteGuard(() => clock.nowMs, new TurnBudget(Infinity))
   const write = (durationMs: number): boolean => {
     if (!guard.begin()) return false
     clock.nowMs += durationMs
@@ -231,22 +239,40 @@ const setUpGuard = () => {
 }
 
 describe('write guard', () => {
-  test('each slow write doubles the pause, to a minute at most, and a good minute forgets it', () => {
+  test('each slow write doubles the pause, to half a minute at most, and a good while forgets it', () => {
     const { clock, write, pauseMs } = setUpGuard()
     const pauses: number[] = []
-    for (let i = 0; i < 9; i++) {
+    for (let i = 0; i < 11; i++) {
       assert.ok(write(5))
       pauses.push(pauseMs())
     }
-    assert.deepEqual(pauses, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000])
-    clock.nowMs += 61_000
+    assert.deepEqual(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000])
+    clock.nowMs += 301_000
     assert.ok(write(5))
-    assert.equal(pauseMs(), 1000)
+    assert.equal(pauseMs(), 100)
   })
 
-  test('fast writes never pause', () => {
+  test('writes that are fast enough never pause', () => {
     const { write } = setUpGuard()
-    for (let i = 0; i < 100; i++) assert.ok(write(1.9))
+    for (let i = 0; i < 100; i++) assert.ok(write(4.9))
+  })
+
+  test('a turn’s time for writes is spent only once', () => {
+    const clock = { nowMs: 0 }
+    const turnEnds: (() => void)[] = []
+    const budget = new TurnBudget(0.1, (run) => turnEnds.push(run))
+    const guards = [new WriteGuard(() => clock.nowMs, budget), new WriteGuard(() => clock.nowMs, budget)]
+    const begun = (): boolean[] =>
+      guards.map((guard) => {
+        const begins = guard.begin()
+        clock.nowMs += 0.06
+        if (begins) guard.end()
+        return begins
+      })
+    assert.deepEqual(begun(), [true, true])
+    assert.deepEqual(begun(), [false, false])
+    turnEnds.shift()?.()
+    assert.deepEqual(begun(), [true, true])
   })
 })
 
@@ -254,40 +280,51 @@ describe('turn budget', () => {
   test('what a turn may do is bounded, and renewed at its end', () => {
     const turnEnds: (() => void)[] = []
     const budget = new TurnBudget(100, (run) => turnEnds.push(run))
-    assert.deepEqual(
-      [budget.take(40), budget.take(40), budget.take(40), budget.take(20)],
-      [true, true, false, true],
-    )
+    budget.charge(40)
+    budget.charge(40)
+    assert.deepEqual([budget.has(21), budget.has(20), budget.has(0)], [false, true, true])
+    assert.equal(turnEnds.length, 1)
+    budget.charge(21)
+    assert.equal(budget.has(0), false)
     assert.equal(turnEnds.length, 1)
     turnEnds.shift()?.()
-    assert.equal(budget.take(100), true)
-    assert.equal(turnEnds.length, 1)
+    assert.equal(budget.has(100), true)
   })
 
   test('light load asks for no immediate', () => {
     let asked = 0
     const budget = new TurnBudget(100, () => asked++)
-    for (let i = 0; i < 5; i++) budget.take(10)
+    for (let i = 0; i < 5; i++) budget.charge(10)
     assert.equal(asked, 0)
-    budget.take(1)
-    budget.take(1)
+    budget.charge(1)
+    budget.charge(1)
     assert.equal(asked, 1)
   })
 
   test('the event loop renews it', async () => {
     const budget = new TurnBudget(100)
-    assert.equal(budget.take(100), true)
-    assert.equal(budget.take(1), false)
+    budget.charge(100)
+    assert.equal(budget.has(1), false)
     await new Promise((resolve) => setImmediate(resolve))
-    assert.equal(budget.take(100), true)
+    assert.equal(budget.has(100), true)
   })
 
-  test('reads and writes beyond it are left to the thread pool', () => {
-    const { file } = setUp(XFS, undefined, 16_384)
+  test('reads beyond it are left to the thread pool, small ones count as a page', () => {
+    const { file } = setUp(XFS, undefined, 12_288)
     assert.equal(file.read(new Uint8Array(512), 0), 512)
-    assert.equal(file.write([page], 4096, 0), 4096)
-    assert.equal(file.read(new Uint8Array(4096), 0), 0)
-    assert.equal(file.write([page], 4096, 0), 0)
+    assert.equal(file.read(new Uint8Array(4096), 0), 4096)
+    assert.equal(file.read(new Uint8Array(8192), 0), 0)
+    assert.equal(file.read(new Uint8Array(1), 0), 1)
+    assert.equal(file.read(new Uint8Array(1), 0), 0)
+  })
+
+  test('writes beyond it are left to the thread pool', () => {
+    const { file, advance } = setUp(XFS, (call, lengthBytes) => {
+      if (call === 'write') advance(0.6)
+      return lengthBytes
+    })
+    const written = [1, 2, 3].map(() => file.write([page], 4096, 0))
+    assert.deepEqual(written, [4096, 4096, 0])
   })
 })
 
