@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { after, describe, test } from 'node:test'
 import { CygnetError } from '../base/errors.ts'
-import type { OpenOptions } from '../store/disk-io.ts'
+import type { Done } from '../store/backing-store.ts'
+import type { DiskFile, OpenOptions } from '../store/disk-io.ts'
 import {
   closeStore,
   describeStoreContract,
@@ -19,6 +21,8 @@ import {
 import type { FileStore } from '../store/file.ts'
 import { openFileStore } from '../store/file.ts'
 import { NodeDiskIO } from './disk-io.ts'
+import { PageCache } from './page-cache-io.ts'
+import { TurnBudget } from './page-cache-io-budget.ts'
 import { loadSystemCalls } from './page-cache-io-calls.ts'
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'cygnet-disk-io-'))
@@ -138,5 +142,98 @@ describe('opening an image', () => {
     await assert.rejects(open(inline, file, { readOnly: false }), hasCode('STORE_IN_USE'))
     for (const reader of readers) await closeStore(reader)
     await closeStore(await open(inline, file, { readOnly: false }))
+  })
+})
+
+describe('the path past the thread pool', () => {
+  /** A disk whose inline path never pauses, on whatever file system the test runs. */
+  const openInline = async (sizeBytes: number): Promise<DiskFile> => {
+    assert.ok(calls, reason)
+    const cache = new PageCache(
+      {
+        ...calls,
+        preadv2: (fd, vector, count, offset) => calls.preadv2(fd, vector, count, offset, 0),
+        pwritev2: (fd, vector, count, offset) => calls.pwritev2(fd, vector, count, offset, 0),
+      },
+      { now: () => 0, readBudget: new TurnBudget(Infinity) },
+    )
+    return new Promise((resolve, reject) => {
+      new NodeDiskIO(calls, cache).open(
+        freshPath(),
+        { readOnly: false, createSizeBytes: sizeBytes },
+        (error, file) => (file ? resolve(file) : reject(error ?? new Error('no file'))),
+      )
+    })
+  }
+  /** Starts an operation; tells whether it completed inside the call, and when it has completed. */
+  const start = (operation: (done: Done) => void) => {
+    let inCall = true
+    let completedInCall = false
+    const completed = new Promise<void>((resolve, reject) => {
+      operation((error) => {
+        completedInCall = inCall
+        if (error) reject(new StoreRejection(error))
+        else resolve()
+      })
+    })
+    inCall = false
+    return { completedInCall, completed }
+  }
+  const page = pattern(4096, 3)
+
+  test('cached reads and small writes complete inside the call', async () => {
+    const file = await openInline(1 << 20)
+    const write = start((done) => file.write([page], 8192, done))
+    assert.equal(write.completedInCall, true)
+    const into = new Uint8Array(4096)
+    assert.equal(start((done) => file.read(into, 8192, done)).completedInCall, true)
+    assert.deepEqual(into, page)
+    await start((done) => file.close(done)).completed
+  })
+
+  test('a write that meets a sync or a write of the thread pool goes there too', async () => {
+    const file = await openInline(1 << 20)
+    for (const operation of [
+      (done: Done) => file.sync(done),
+      (done: Done) => file.write([new Uint8Array(128 * 1024)], 65536, done),
+    ]) {
+      const other = start(operation)
+      assert.equal(other.completedInCall, false)
+      const write = start((done) => file.write([page], 0, done))
+      assert.equal(write.completedInCall, false)
+      await Promise.all([other.completed, write.completed])
+    }
+    assert.equal(start((done) => file.write([page], 0, done)).completedInCall, true)
+    await start((done) => file.close(done)).completed
+  })
+
+  test('bytes that are not in the page cache are read from the disk', async () => {
+    const bytes = pattern(4 << 20, 4)
+    const file = freshPath()
+    fs.writeFileSync(file, bytes)
+    const forget = [`of=${file}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0']
+    execFileSync('dd', forget, { stdio: 'ignore' })
+    const store = await open(inline, file, { readOnly: true })
+    for (let offset = 0; offset < bytes.length; offset += 300_000) {
+      const lengthBytes = Math.min(70_000, bytes.length - offset)
+      assert.deepEqual(
+        await readBytes(store, offset, lengthBytes),
+        bytes.subarray(offset, offset + lengthBytes),
+      )
+    }
+    await closeStore(store)
+  })
+
+  test('an image that is cut while it is served gives an error, not zeroes', async () => {
+    const file = freshPath()
+    fs.writeFileSync(file, pattern(65_536, 5))
+    const store = await open(inline, file, { readOnly: true })
+    fs.truncateSync(file, 10_000)
+    await assert.rejects(
+      readBytes(store, 8192, 4096),
+      (error) =>
+        error instanceof StoreRejection && error.error.failure === 'medium' && error.error.offset === 10_000,
+    )
+    await closeStore(store)
   })
 })

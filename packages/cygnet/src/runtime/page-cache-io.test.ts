@@ -150,6 +150,26 @@ describe('reading from the page cache', () => {
     assert.equal(file.read(new Uint8Array(512), 0), 512)
   })
 
+  test('a file that misses again and again is tried at every eighth read, until one hits', () => {
+    let cached = false
+    const { calls, file } = setUp(EXT4, (_call, lengthBytes) =>
+      cached || lengthBytes === 1 ? lengthBytes : -EAGAIN,
+    )
+    const read = (times: number): number => {
+      calls.calls.length = 0
+      for (let i = 0; i < times; i++) file.read(new Uint8Array(512), 0)
+      return calls.calls.filter((call) => call.startsWith('read')).length
+    }
+    assert.equal(read(8), 8)
+    assert.equal(read(32), 4)
+    cached = true
+    assert.equal(read(8), 1)
+    assert.equal(read(8), 8)
+    cached = false
+    assert.equal(read(8), 8)
+    assert.equal(read(7), 0)
+  })
+
   test('a very large read is left to the thread pool', () => {
     const { file } = setUp(EXT4)
     assert.equal(file.read(new Uint8Array(512 * 1024), 0), 512 * 1024)
