@@ -8,6 +8,7 @@ const hints: Readonly<Record<string, string>> = {
   STORE_MISSING: 'such as --size 1G',
   STORE_EMPTY: 'such as --size 1G',
   STORE_NOT_PERMITTED: '--read-only',
+  STORE_OPEN_FAILED: 'its folder must exist and have room',
 }
 
 /** Runs the command line. An expected error ends as one sentence on stderr and exit code 1; anything else is a bug. */
