@@ -6,6 +6,8 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { RawInitiator } from '../../../../test/support/raw-initiator.ts'
 
 const bin = resolve(import.meta.dirname, '../../bin/cygnet.cjs')
 const folder = mkdtempSync(join(tmpdir(), 'cygnet-cli-'))
@@ -125,6 +127,20 @@ test('what to type names the advertised address and every LUN', async () => {
     )
   child.kill('SIGTERM')
   assert.deepEqual(await exit, [0, null])
+})
+
+test('a first signal waits for initiators, the same key press counts once, and a second signal ends at once', async () => {
+  const { child, output, exit } = await serve('--memory', '1M')
+  const port = /^Ready: .*:(\d+)\/iqn/m.exec(output.stdout)?.[1]
+  // It stays logged in, and does not listen to the request to log out.
+  const initiator = await RawInitiator.open(Number(port), { target: 'iqn.2026-11.dev.cygnet:disk' })
+  child.kill('SIGINT')
+  child.kill('SIGINT')
+  await setTimeout(700)
+  assert.equal(child.exitCode, null, 'it waits')
+  child.kill('SIGINT')
+  assert.deepEqual(await exit, [130, null])
+  initiator.close()
 })
 
 test('where stderr is no terminal, the log is JSON lines', async () => {

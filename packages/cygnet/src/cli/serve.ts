@@ -71,8 +71,8 @@ async function serve(images: readonly string[], options: ServeOptions): Promise<
   })
   // Who closes the pipe behind stdout does not end the service.
   process.stdout.on('error', () => undefined)
-  process.stdout.write(connectHelp(server))
   stopOnSignals(server)
+  process.stdout.write(connectHelp(server))
 }
 
 function disksOf(images: readonly string[], options: ServeOptions): DiskOptions[] {
