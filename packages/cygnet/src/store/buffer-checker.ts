@@ -3,7 +3,7 @@ import type { BackingStore, Done } from './backing-store.ts'
 import { CheckerStore } from './checker.ts'
 
 /** Old enough to be forgotten: a store that still writes to a read's buffer after so many operations is not caught. */
-const WATCHED_MAX = 32
+const WATCHED_MAX = 8
 const POISON = 0xdb
 
 /**
