@@ -148,6 +148,21 @@ test('data that comes in pieces in one segment is one slice, retained once', () 
   assert.equal(pool.inUse, 0)
 })
 
+test('pieces that lie apart in one segment are slices of their own', () => {
+  const pool = new BufferPool({ poison: true })
+  const { data, wire } = fixture('data-out')
+  const stream = wire(false, false)
+  const { sink, assembler } = setUp()
+  const buffer = pool.take(4096)
+  buffer.bytes.set(stream.subarray(0, 50), 0)
+  buffer.bytes.set(stream.subarray(50), 1000)
+  assembler.receive(buffer, 0, 50)
+  assembler.receive(buffer, 1000, 1000 + stream.length - 50)
+  buffer.release()
+  assert.equal(sink.pdus[0]?.data, hex(data))
+  assert.equal(pool.inUse, 0)
+})
+
 test('a PDU without data has the shared empty lists', () => {
   const pool = new BufferPool()
   let seen = 0
