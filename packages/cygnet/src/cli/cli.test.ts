@@ -143,6 +143,14 @@ test('a first signal waits for initiators, the same key press counts once, and a
   initiator.close()
 })
 
+test('a closed log does not end the service', async () => {
+  const { child, exit } = await serve('--memory', '1M')
+  child.stderr.destroy()
+  child.stdout.destroy()
+  child.kill('SIGTERM')
+  assert.deepEqual(await exit, [0, null])
+})
+
 test('where stderr is no terminal, the log is JSON lines', async () => {
   const { child, output, exit } = await serve('--memory', '1M')
   child.kill('SIGTERM')

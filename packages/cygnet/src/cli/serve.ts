@@ -69,8 +69,8 @@ async function serve(images: readonly string[], options: ServeOptions): Promise<
     disks: disksOf(images, options),
     log,
   })
-  // Who closes the pipe behind stdout does not end the service.
-  process.stdout.on('error', () => undefined)
+  // Who closes the pipe behind stdout or the log does not end the service.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   stopOnSignals(server)
   process.stdout.write(connectHelp(server))
 }

@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { CygnetError } from '../base/errors.ts'
+import { formatEndpoint } from '../runtime/tcp-connection.ts'
 
 /** IANA's port for iSCSI (RFC 7143 §15). */
 export const ISCSI_PORT = 3260
@@ -35,10 +36,7 @@ export function parseAddress(text: string, defaults: Address): Address {
 }
 
 /** `HOST:PORT`, an IPv6 address in brackets. */
-export const formatAddress = ({ host, port }: Address): string => `${formatHost(host)}:${port}`
-
-/** A host as it stands before `:PORT` and in URLs. */
-export const formatHost = (host: string): string => (isIPv6(host) ? `[${host}]` : host)
+export const formatAddress = ({ host, port }: Address): string => formatEndpoint(host, port)
 
 /** True where listening there takes connections from every network. */
 export const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::'
