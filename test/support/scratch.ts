@@ -84,10 +84,11 @@ export class Scratch {
   readonly folder: string
   readonly #undo: (() => unknown)[] = []
 
-  constructor(t: Pick<TestContext, 'after'>) {
+  /** Without a test, the caller calls `end`. */
+  constructor(t?: Pick<TestContext, 'after'>) {
     this.folder = mkdtempSync(join(tmpdir(), 'cygnet-test-'))
     this.defer(() => rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 }))
-    t.after(() => this.end())
+    t?.after(() => this.end())
   }
 
   path(name: string): string {

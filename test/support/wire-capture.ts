@@ -1,0 +1,155 @@
+/**
+ * tshark as a judge of the wire. Its iSCSI dissector checks CRC32C digests, but passes over bytes that it cannot read without a
+ * word; so the PDUs that it found are added up, and must be as many bytes as TCP carried.
+ */
+import assert from 'node:assert/strict'
+import type { TestContext } from 'node:test'
+import { peerIsMissing, peerPath } from './peer.ts'
+import { exitOf, runOk, type Scratch } from './scratch.ts'
+import { until } from './subject.ts'
+
+const LOGIN_OPCODES = new Set([0x03, 0x23])
+
+export interface Capture {
+  readonly file: string
+  /** Ends the capture, with everything up to now in the file. */
+  stop(): Promise<void>
+}
+
+/** Captures a port on the loopback interface; undefined (the test is marked) where this user may not. */
+export async function startCapture(
+  t: TestContext,
+  scratch: Scratch,
+  port: number,
+): Promise<Capture | undefined> {
+  const file = scratch.path(`port-${port}.pcapng`)
+  const args = ['-i', 'lo', '-f', `tcp port ${port}`, '-B', '64', '-w', file]
+  const child = scratch.spawn(peerPath('tshark'), args)
+  let said = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text))
+  const capturing = () => said.includes('Capture started') || /Capturing on/.test(said)
+  await until(() => capturing() || child.exitCode !== null, 10_000)
+  if (!capturing() || child.exitCode !== null) {
+    const remedy = `run as root, or let dumpcap capture: ${said.trim().split('\n').at(-1) ?? ''}`
+    peerIsMissing(t, 'tshark with the right to capture', remedy)
+    return undefined
+  }
+  // "Capturing on" comes before the filter is in place, "Capture started" after; not every version says the latter.
+  await until(() => said.includes('Capture started'), 1000)
+  return {
+    file,
+    async stop() {
+      // The kernel hands packets over in blocks.
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      child.kill('SIGINT')
+      await exitOf(child)
+      const dropped = /(\d+) packets? dropped/.exec(said)?.[1] ?? '0'
+      assert.equal(dropped, '0', 'packets that the capture lost')
+    },
+  }
+}
+
+/** What one TCP connection carried. */
+export interface StreamReport {
+  readonly stream: number
+  readonly pdus: number
+  readonly headerDigests: number
+  readonly dataDigests: number
+  readonly opcodes: ReadonlySet<number>
+}
+
+export interface CaptureReport {
+  readonly streams: readonly StreamReport[]
+  /** One line for each frame whose contents tshark could not make out to the end. */
+  readonly malformed: readonly string[]
+}
+
+/** Checks a capture whole and describes each of its connections. */
+export async function judgeCapture(file: string, port: number): Promise<CaptureReport> {
+  const read = ['-2', '-r', file, '-d', `tcp.port==${port},iscsi`, '-o', 'iscsi.bogus_pdu_filter:FALSE']
+  const tshark = async (...args: string[]) =>
+    (await runOk(peerPath('tshark'), [...read, ...args], { timeoutMs: 120_000 })).stdout
+  const undecoded = await tshark('-Y', `tcp.port==${port} && tcp.len>0 && !iscsi && !tcp.reassembled_in`)
+  assert.equal(undecoded, '', 'segments that are not iSCSI')
+  const wrong = 'iscsi.opcode.invalid || iscsi.keyvalue.invalid || iscsi.opcode==0x3f'
+  assert.equal(await tshark('-Y', wrong), '', 'PDUs of unknown kind, and Rejects')
+  // tshark calls one of tgt's sound INQUIRY answers malformed: how much that says is for the caller to judge.
+  const malformed = (await tshark('-Y', '_ws.malformed')).split('\n').filter((line) => line !== '')
+  const digests = await tshark('-O', 'iscsi', '-Y', 'iscsi')
+  const verdicts = [...digests.matchAll(/(Header|Data)Digest: 0x[0-9a-f]+ \((\w+) CRC32\)/g)]
+  const bad = verdicts.filter((verdict) => verdict[2] !== 'Good').map((verdict) => verdict[0])
+  assert.deepEqual(bad, [], 'digests that are not good')
+
+  const fields = [
+    'tcp.stream',
+    'tcp.srcport',
+    'tcp.len',
+    'iscsi.opcode',
+    'iscsi.datasegmentlength',
+    'iscsi.totalahslength',
+    'iscsi.headerdigest32',
+    'iscsi.datadigest32',
+  ]
+  const table = await tshark(
+    '-Y',
+    'tcp.len>0 && !tcp.analysis.retransmission',
+    '-T',
+    'fields',
+    ...fields.flatMap((field) => ['-e', field]),
+  )
+  const streams = tally(table, port)
+  const digestFields = streams.reduce(
+    (sum, { headerDigests, dataDigests }) => sum + headerDigests + dataDigests,
+    0,
+  )
+  assert.equal(verdicts.length, digestFields, 'every digest has a verdict')
+  return { streams, malformed }
+}
+
+interface Sum extends StreamReport {
+  pdus: number
+  headerDigests: number
+  dataDigests: number
+  opcodes: Set<number>
+  /** Bytes by direction: [from the initiator, from the target]. */
+  tcpBytes: [number, number]
+  pduBytes: [number, number]
+}
+
+/** Adds up both sides of each connection and compares. */
+function tally(table: string, port: number): StreamReport[] {
+  const sums = new Map<number, Sum>()
+  for (const row of table.trimEnd().split('\n')) {
+    const [stream = '', srcPort = '', tcpLength = '', ...lists] = row.split('\t')
+    const [opcodes = [], lengths = [], ahs = [], headerDigests = [], dataDigests = []] = lists.map((list) =>
+      list === '' ? [] : list.split(',').map(Number),
+    )
+    const side = Number(srcPort) === port ? 1 : 0
+    const sum: Sum = sums.get(Number(stream)) ?? {
+      stream: Number(stream),
+      pdus: 0,
+      headerDigests: 0,
+      dataDigests: 0,
+      opcodes: new Set(),
+      tcpBytes: [0, 0],
+      pduBytes: [0, 0],
+    }
+    sums.set(sum.stream, sum)
+    sum.tcpBytes[side] += Number(tcpLength)
+    sum.pdus += opcodes.length
+    sum.headerDigests += headerDigests.length
+    sum.dataDigests += dataDigests.length
+    for (const opcode of opcodes) sum.opcodes.add(opcode)
+    assert.equal(lengths.length, opcodes.length, `a data segment length for each PDU: ${row}`)
+    for (const [index, length] of lengths.entries()) {
+      sum.pduBytes[side] += 48 + (ahs[index] ?? 0) * 4 + ((length + 3) & ~3)
+    }
+    sum.pduBytes[side] += 4 * (headerDigests.length + dataDigests.length)
+  }
+  for (const sum of sums.values()) {
+    assert.deepEqual(sum.pduBytes, sum.tcpBytes, `stream ${sum.stream}: bytes in PDUs against bytes in TCP`)
+    const logins = [...sum.opcodes].filter((opcode) => LOGIN_OPCODES.has(opcode))
+    assert.equal(logins.length, 2, `stream ${sum.stream} was captured from its login on`)
+  }
+  return [...sums.values()]
+}
