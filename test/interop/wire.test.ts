@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { peerPath, requirePeers } from '../support/peer.ts'
-import { Op, RawInitiator } from '../support/raw-initiator.ts'
+import { NO_TAG, Op, RawInitiator } from '../support/raw-initiator.ts'
 import { rw10 } from '../support/recording-writer.ts'
 import { runOk, Scratch } from '../support/scratch.ts'
 import { startSubject, type Subject } from '../support/subject.ts'
@@ -80,5 +80,26 @@ test('tshark decodes every byte and finds every digest good', { timeout: 120_000
     if (report === undefined) return
     assert.ok(report.headerDigests > 10)
     assert.equal(report.dataDigests, 0)
+  })
+
+  await t.test('and would tell of a bad digest, and of bytes that are no PDU', async () => {
+    const keys = { HeaderDigest: 'CRC32C', DataDigest: 'CRC32C' }
+    const spoil = async (how: (initiator: RawInitiator) => void): Promise<void> => {
+      const initiator = await RawInitiator.open(subject.port, { target: subject.iqn, keys })
+      // tshark believes in a connection's digests once it has seen a good one.
+      await initiator.ping(Buffer.alloc(64))
+      how(initiator)
+      // The target ends the connection, or waits for more.
+      await initiator.closesWithin(500)
+      initiator.close()
+    }
+    const nopOut = (initiator: RawInitiator): Buffer =>
+      initiator.bhs(Op.nopOut, { immediate: true, itt: initiator.allocateItt(), word20: NO_TAG })
+    const badDigest = capture(() =>
+      spoil((initiator) => initiator.send(nopOut(initiator), Buffer.alloc(64), { corruptDataDigest: true })),
+    )
+    await assert.rejects(badDigest, { message: /digests that are not good/ })
+    const noise = capture(() => spoil((initiator) => initiator.write(Buffer.alloc(100, 0xff))))
+    await assert.rejects(noise, assert.AssertionError)
   })
 })

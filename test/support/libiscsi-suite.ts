@@ -25,13 +25,31 @@ export async function listSuiteTests(): Promise<string[]> {
 }
 
 /** Runs one suite to its end. A test that the suite lists and that left no result has failed. */
-export async function runSuite(suite: string, url: string, listed: readonly string[]): Promise<SuiteTest[]> {
-  const args = ['--dataloss', '--verbose', '--Verbose-scsi', '--test', `ALL.${suite}`, url]
+export function runSuite(suite: string, url: string, listed: readonly string[]): Promise<SuiteTest[]> {
+  return runTests(
+    suite,
+    suite,
+    url,
+    listed.filter((name) => name.startsWith(`${suite}.`)),
+  )
+}
+
+/** Runs one `Suite.Test`. */
+export async function runTest(name: string, url: string): Promise<SuiteTest> {
+  const [result] = await runTests(name, name.split('.')[0] ?? '', url, [name])
+  return result ?? { name, outcome: 'failed', why: ['no result'] }
+}
+
+async function runTests(
+  which: string,
+  suite: string,
+  url: string,
+  names: readonly string[],
+): Promise<SuiteTest[]> {
+  const args = ['--dataloss', '--verbose', '--Verbose-scsi', '--test', `ALL.${which}`, url]
   const result = await run(peerPath('iscsi-test-cu'), args, { timeoutMs: SUITE_TIMEOUT_MS })
   const tests = parseReport(suite, result.stdout)
-  const missing = listed.filter(
-    (name) => name.startsWith(`${suite}.`) && !tests.some((found) => found.name === name),
-  )
+  const missing = names.filter((name) => !tests.some((found) => found.name === name))
   const end = result.signal === null ? `exit code ${result.code}` : `ended by ${result.signal}`
   return [
     ...tests,

@@ -76,7 +76,7 @@ export async function judgeCapture(file: string, port: number): Promise<CaptureR
   // tshark calls one of tgt's sound INQUIRY answers malformed: how much that says is for the caller to judge.
   const malformed = (await tshark('-Y', '_ws.malformed')).split('\n').filter((line) => line !== '')
   const digests = await tshark('-O', 'iscsi', '-Y', 'iscsi')
-  const verdicts = [...digests.matchAll(/(Header|Data)Digest: 0x[0-9a-f]+ \((\w+) CRC32\)/g)]
+  const verdicts = [...digests.matchAll(/(Header|Data)Digest: 0x[0-9a-f]+ \((\w+) CRC32/g)]
   const bad = verdicts.filter((verdict) => verdict[2] !== 'Good').map((verdict) => verdict[0])
   assert.deepEqual(bad, [], 'digests that are not good')
 
