@@ -41,6 +41,12 @@ const RESPONSE_ONLY: ReadonlySet<KeyUse> = new Set<KeyUse>(['LO', 'IO'])
 const encode = (value: KeyValue): string =>
   typeof value === 'boolean' ? (value ? 'Yes' : 'No') : String(value)
 
+/** A proposed boolean whose value is the result by itself (§6.2.2): an answer is optional. */
+function isDecided(name: string, value: string): boolean {
+  const spec = keySpec(name)
+  return spec?.type === 'boolean' && value === encode(spec.result === 'or')
+}
+
 export class Negotiator {
   readonly #role: Role
   readonly #preferences: Preferences
@@ -95,11 +101,7 @@ export class Negotiator {
 
   /** Keys that we proposed and that have no answer yet. A boolean whose value decides the result needs none (§6.2.2). */
   get unanswered(): readonly string[] {
-    return [...this.#open.keys()].filter((name) => {
-      const spec = keySpec(name)
-      if (spec?.type !== 'boolean') return true
-      return this.#open.get(name) !== encode(spec.result === 'or')
-    })
+    return [...this.#open].filter(([name, value]) => !isDecided(name, value)).map(([name]) => name)
   }
 
   /** Declares a value of ours. */
@@ -185,6 +187,9 @@ export class Negotiator {
 
   /** The negotiation succeeded: its values take effect. `reset` lets keys be used again (a new negotiation sequence). */
   commit(reset: boolean): void {
+    for (const [name, value] of this.#open) {
+      if (isDecided(name, value)) this.#agreed.set(name, value === 'Yes')
+    }
     for (const [name, value] of this.#newlyAgreed) this.#agreed.set(name, value)
     for (const [name, value] of this.#newlyDeclared) this.#declared.set(name, value)
     this.#clearPending()
