@@ -1,5 +1,5 @@
 import { joinCdb, parseAhs } from '../pdu/ahs.ts'
-import { BHS_BYTES, initiatorTaskTagOf, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
+import { BHS_BYTES, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { LogoutReason, LogoutResponseCode, RejectReason } from '../pdu/codes.ts'
 import { decodeDataOut } from '../pdu/data.ts'
 import { decodeLogoutRequest, encodeLogoutResponse } from '../pdu/logout.ts'
@@ -8,28 +8,14 @@ import { Opcode, opcodeName } from '../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import { decodeScsiCommand, type ScsiCommand } from '../pdu/scsi-command.ts'
 import { decodeTextRequest, encodeTextResponse } from '../pdu/text-pdu.ts'
-import { decodeLun } from '../scsi/lun.ts'
 import { DataOutTransfer } from './data-out.ts'
 import { IscsiTask } from './iscsi-task.ts'
+import { lunOf } from './lun-number.ts'
 import type { Negotiator } from './negotiator.ts'
 import type { TargetConnection } from './target-connection.ts'
 import type { Deliverable, TargetSession } from './target-session.ts'
 import { manageTasks } from './target-task-management.ts'
 import { TargetText } from './target-text.ts'
-
-/** LUN of a task whose LUN field has a form that no logical unit has. */
-export const NO_LUN = -1
-/** LUN of the REPORT LUNS well known logical unit. */
-export const REPORT_LUNS_LUN = -2
-
-const JUST_LUN_ZERO = 0n
-
-export function lunOf(field: bigint): number {
-  if (field === JUST_LUN_ZERO) return 0
-  const address = decodeLun(field)
-  if (address.kind === 'unit') return address.lun
-  return address.kind === 'report-luns' ? REPORT_LUNS_LUN : NO_LUN
-}
 
 type Handler = (phase: FullFeaturePhase, pdu: ReceivedPdu) => void
 

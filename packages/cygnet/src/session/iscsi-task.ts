@@ -5,7 +5,7 @@ import type { ScsiCommand } from '../pdu/scsi-command.ts'
 import { encodeScsiResponse } from '../pdu/scsi-response.ts'
 import { ScsiStatus } from '../scsi/status.ts'
 import { type Nexus, ScsiTask, type TaskAttribute, type TaskOwner } from '../scsi/task.ts'
-import { DataOutTransfer, type OutstandingR2T } from './data-out.ts'
+import type { DataOutTransfer, OutstandingR2T } from './data-out.ts'
 import type { Outgoing, TransmitVector } from './transmit.ts'
 
 /** What a task needs of the connection that it is allegiant to (RFC 7143 §4.2.5.1). */

@@ -176,11 +176,12 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
   /** The TCP connection is gone. */
   transportClosed(reason: string, now: Instant): void {
     this.#now = now
-    if (this.#state === 'closed') {
-      this.#cleanUp('connection-lost')
-      return
+    if (this.#state === 'login') this.#emit({ kind: 'dropped', reason: `${reason} before the end of its login` })
+    else if (this.#state === 'full-feature') {
+      // Many initiators end a discovery session by hanging up.
+      if (this.#session?.identity.type === 'Discovery') this.loggedOut()
+      else this.#emit({ kind: 'dropped', reason })
     }
-    if (this.#state === 'full-feature') this.#emit({ kind: 'dropped', reason })
     this.#cleanUp('connection-lost')
   }
 

@@ -5,12 +5,22 @@ import {
   encodeTaskManagementResponse,
   type TaskManagementRequest,
 } from '../pdu/task-management.ts'
-import { type FullFeaturePhase, lunOf } from './full-feature.ts'
+import { lunOf } from './lun-number.ts'
+import type { TargetConnection } from './target-connection.ts'
+import type { TargetSession } from './target-session.ts'
 
 const Response = TaskManagementResponseCode
 
+/** What task management needs of the full feature phase. */
+export interface TaskManagementPhase {
+  readonly connection: TargetConnection
+  readonly session: TargetSession
+  inOrder(immediate: boolean, cmdSN: number, run: () => void): void
+  deliverReady(): void
+}
+
 type Respond = (response: number) => void
-type Handler = (phase: FullFeaturePhase, request: TaskManagementRequest, respond: Respond) => void
+type Handler = (phase: TaskManagementPhase, request: TaskManagementRequest, respond: Respond) => void
 
 const answer =
   (response: number): Handler =>
@@ -30,7 +40,7 @@ const functions: Readonly<Record<number, Handler>> = {
 }
 
 /** A Task Management Function Request: the response follows all responses of the tasks that it covers. */
-export function manageTasks(phase: FullFeaturePhase, pdu: ReceivedPdu): void {
+export function manageTasks(phase: TaskManagementPhase, pdu: ReceivedPdu): void {
   const request = decodeTaskManagementRequest(pdu.view, pdu.at)
   const { connection } = phase
   phase.inOrder(request.immediate, request.cmdSN, () => {
@@ -48,7 +58,7 @@ export function manageTasks(phase: FullFeaturePhase, pdu: ReceivedPdu): void {
 }
 
 /** §11.6.1: done where the task is here, or its command is still to come; else the task does not exist. */
-function abortTask(phase: FullFeaturePhase, request: TaskManagementRequest, respond: Respond): void {
+function abortTask(phase: TaskManagementPhase, request: TaskManagementRequest, respond: Respond): void {
   const { session } = phase
   const task = session.task(request.referencedTaskTag)
   if (task && !task.isDone && !task.aborting) {
@@ -65,7 +75,7 @@ function abortTask(phase: FullFeaturePhase, request: TaskManagementRequest, resp
 }
 
 /** Functions for many tasks: the units abort theirs, then the initiator's outstanding data is waited for (§4.2.3.3). */
-function manageGroup(phase: FullFeaturePhase, request: TaskManagementRequest, respond: Respond): void {
+function manageGroup(phase: TaskManagementPhase, request: TaskManagementRequest, respond: Respond): void {
   const { session, connection } = phase
   const isTargetWide =
     request.function === TaskManagementFunction.targetWarmReset ||
