@@ -44,6 +44,7 @@ describe('COMPARE AND WRITE', () => {
     for (const blocks of [1, 3]) {
       assert.equal(senseOf(disk.run(compareCdb(0, blocks), { dataOut: pattern(2048) })), '5/2400')
     }
+    assert.equal(senseOf(disk.run(compareCdb(0, 0), { dataOut: pattern(512) })), '5/2400')
     assert.equal(senseOf(disk.run(compareCdb(0, 0))), 'status 0')
     assert.equal(senseOf(disk.run(compareCdb(64, 1), { dataOut: pattern(1024) })), '5/2100')
   })

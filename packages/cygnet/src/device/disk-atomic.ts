@@ -24,9 +24,9 @@ export class DiskAtomic {
     const { task } = op
     // Byte 10, where a 16-byte CDB has its length, is reserved up to byte 12; the table has checked that.
     if (!this.#medium.locate(op, COMPARE_AND_WRITE_BLOCKS)) return
-    if (op.blocks === 0) return op.good()
     // Half a comparison is none: the buffer must be just what the CDB asks for.
     if (task.dataOutLimitBytes !== 2 * op.lengthBytes) return op.check(invalidCdbField(13, 7))
+    if (op.blocks === 0) return op.good()
     op.receive(2 * op.lengthBytes, this.#compareReceived)
   }
 

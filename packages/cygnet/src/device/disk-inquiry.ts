@@ -23,8 +23,8 @@ export const COMPARE_AND_WRITE_BLOCKS = 255
 /** Most blocks over all descriptors of one UNMAP. */
 export const UNMAP_BLOCKS = 1024 * 1024
 export const UNMAP_DESCRIPTORS = 256
-/** Most blocks of one WRITE SAME. */
-export const WRITE_SAME_BLOCKS = 8 * 1024 * 1024
+/** Most blocks of one WRITE SAME: bounds how long one command can keep the store writing. */
+export const WRITE_SAME_BLOCKS = 32 * 1024
 /** Where a longer transfer brings nothing more. */
 const OPTIMAL_TRANSFER_BYTES = 1024 * 1024
 
