@@ -15,7 +15,7 @@ export interface TargetLimits {
   readonly maxBurstLength: number
   readonly firstBurstLength: number
   readonly maxOutstandingR2T: number
-  /** Most bytes of one logical text data segment (§6.1 asks for 8 KiB, 64 KiB with long authentication items). */
+  /** Most bytes of text that one negotiation sequence may send us (§6.1 asks for 8 KiB, 64 KiB with long authentication items). */
   readonly textBytes: number
   /** From the first byte to the end of the login phase. */
   readonly loginTimeoutMs: number

@@ -13,6 +13,7 @@ import {
   refuse,
   type TargetHost,
 } from './target-host.ts'
+import { isSecurityKey, TargetSecurity } from './target-security.ts'
 import { TextExchange } from './text-exchange.ts'
 
 /**
@@ -49,6 +50,8 @@ const STAGES: Readonly<Record<number, Stage>> = {
   [LoginStage.securityNegotiation]: 'security',
   [LoginStage.loginOperationalNegotiation]: 'operational',
 }
+/** Who logs in to what is settled by the first request (§6.3.1). */
+const identityKeys: ReadonlySet<string> = new Set(['InitiatorName', 'TargetName', 'SessionType'])
 const initiatorError = (reason: string): LoginRefusal => refuse(LoginStatus.initiatorError, reason)
 
 export class TargetLogin {
@@ -61,6 +64,9 @@ export class TargetLogin {
   #keys: Negotiator | undefined
   #identity: LoginIdentity | undefined
   #admission: LoginAdmission | undefined
+  #security: TargetSecurity | undefined
+  /** Keys of the authentication method that are to be sent. */
+  #securityKeys: readonly Pair[] = []
   #stage: number = LoginStage.securityNegotiation
   #declaredOperational = false
 
@@ -72,9 +78,9 @@ export class TargetLogin {
     this.#text = new TextExchange(limits.textBytes)
   }
 
-  /** Known once the first request's text is complete. */
+  /** Known once the first request's text is complete; `user` once it has authenticated itself. */
   get identity(): LoginIdentity | undefined {
-    return this.#identity
+    return this.#identity && { ...this.#identity, user: this.#security?.user ?? '' }
   }
 
   get first(): LoginRequest | undefined {
@@ -115,7 +121,7 @@ export class TargetLogin {
     }
     this.#first = header
     this.#stage = header.csg
-    this.#keys = new Negotiator('target', targetPreferences(this.#limits, ['None']), header.tsih === 0)
+    this.#keys = new Negotiator('target', targetPreferences(this.#limits), header.tsih === 0)
     return this.#checkStage(header)
   }
 
@@ -129,6 +135,8 @@ export class TargetLogin {
     if (header.versionMax !== first.versionMax || header.versionMin !== first.versionMin) {
       return initiatorError('the version range changed during login')
     }
+    // In a session that exists, other connections may move it on (§11.12.8).
+    if (first.tsih === 0 && header.cmdSN !== first.cmdSN) return initiatorError('CmdSN changed during login')
     return this.#checkStage(header)
   }
 
@@ -148,18 +156,38 @@ export class TargetLogin {
 
   #negotiate(pairs: readonly Pair[]): LoginRefusal | undefined {
     const keys = this.#keys as Negotiator
-    const wrong = keys.receive(pairs, STAGES[this.#stage] as Stage)
-    if (wrong) return initiatorError(`${wrong.key} ${wrong.reason}`)
-    if (!this.#identity) {
+    const stage = STAGES[this.#stage] as Stage
+    const identifying = pairs.filter(([key]) => identityKeys.has(key))
+    if (this.#identity) {
+      if (identifying[0]) return initiatorError(`${identifying[0][0]} is not in the first login request`)
+    } else {
+      // Who it is decides how it may authenticate: those keys first, in whatever order they came.
+      const wrong = keys.receive(identifying, stage)
+      if (wrong) return initiatorError(`${wrong.key} ${wrong.reason}`)
       const refused = this.#identify(keys)
       if (refused) return refused
     }
-    if (pairs.some(([key]) => key === 'AuthMethod') && !keys.has('AuthMethod')) {
-      return refuse(
-        LoginStatus.authenticationFailure,
-        'none of the offered authentication methods is allowed',
-      )
+    const others = pairs.filter(([key]) => !identityKeys.has(key) && !isSecurityKey(key))
+    const wrong = keys.receive(others, stage)
+    if (wrong) return initiatorError(`${wrong.key} ${wrong.reason}`)
+    return this.#authenticate(pairs.filter(([key]) => isSecurityKey(key)))
+  }
+
+  #authenticate(pairs: readonly Pair[]): LoginRefusal | undefined {
+    const keys = this.#keys as Negotiator
+    const security = this.#security as TargetSecurity
+    if (this.#stage !== LoginStage.securityNegotiation) {
+      if (pairs[0]) return initiatorError(`${pairs[0][0]} outside the SecurityNegotiation stage`)
+      if (security.user !== undefined) return undefined
+      return refuse(LoginStatus.authenticationFailure, 'the initiator must authenticate itself')
     }
+    if (!security.isChosen && keys.has('AuthMethod')) security.choose(keys.text('AuthMethod'))
+    if (!security.isChosen && keys.isSettled('AuthMethod')) {
+      return refuse(LoginStatus.authenticationFailure, 'no authentication method suits both sides')
+    }
+    const answer = security.receive(pairs)
+    if ('ok' in answer) return answer
+    this.#securityKeys = answer
     return undefined
   }
 
@@ -175,6 +203,7 @@ export class TargetLogin {
     this.#identity = {
       initiatorName,
       initiatorAlias: keys.text('InitiatorAlias'),
+      user: '',
       type: keys.isDiscovery ? 'Discovery' : 'Normal',
       targetName,
       isid: hex(first.isid),
@@ -185,10 +214,9 @@ export class TargetLogin {
     }
     const admission = this.#host.admit(this.#identity)
     if (!admission.ok) return admission
-    if (!admission.authMethods.includes('None')) {
-      return refuse(LoginStatus.authenticationFailure, 'the initiator must authenticate itself')
-    }
     this.#admission = admission
+    this.#security = new TargetSecurity(admission)
+    keys.prefer('AuthMethod', admission.authMethods)
     // §6.3.1: with the first response that may carry it.
     if (admission.portalGroupTag !== undefined) {
       keys.declare('TargetPortalGroupTag', admission.portalGroupTag)
@@ -206,6 +234,12 @@ export class TargetLogin {
       }
     }
     let mayTransit = header.transit
+    const security = this.#security as TargetSecurity
+    if (this.#stage === LoginStage.securityNegotiation && header.transit && security.user === undefined) {
+      mayTransit = false
+      // It would rather not authenticate, but it has to: the offer comes from us (§6.3.1).
+      if (!security.isChosen) keys.propose('AuthMethod')
+    }
     const leavesOperational =
       header.transit && header.nsg === LoginStage.fullFeaturePhase && !this.#text.isSending
     let nsg = header.nsg
@@ -214,7 +248,8 @@ export class TargetLogin {
         if (keys.proposeUnacceptable()) mayTransit = false
       } else if (keys.unacceptable().length > 0) nsg = LoginStage.loginOperationalNegotiation
     }
-    this.#text.queue(keys.takeOutgoing())
+    this.#text.queue([...keys.takeOutgoing(), ...this.#securityKeys])
+    this.#securityKeys = []
     const data = this.#text.take(LOGIN_SEGMENT_BYTES)
     if (!mayTransit || this.#text.isSending || keys.unanswered.length > 0) return this.#respond(false, data)
     const wrong = keys.checkIntegrity()

@@ -12,13 +12,13 @@ export type TextResult =
 
 /**
  * The text of one exchange, in both directions (RFC 7143 §6.1): collects logical text data segments that the C bit
- * spreads over PDUs, and cuts outgoing text into segments that the peer can take. Holds at most `limitBytes` of
- * received text.
+ * spreads over PDUs, and cuts outgoing text into segments that the peer can take. Takes at most `limitBytes` of text
+ * in all: what is remembered of a negotiation (keys used, answers) is in proportion to it.
  */
 export class TextExchange {
   readonly #limitBytes: number
   #incoming: Uint8Array[] = []
-  #incomingBytes = 0
+  #receivedBytes = 0
   #outgoing = EMPTY
 
   constructor(limitBytes: number) {
@@ -28,17 +28,16 @@ export class TextExchange {
   /** Takes the data segment of one PDU. The bytes are copied where they must be kept. */
   receive(data: readonly Uint8Array[], isContinued: boolean): TextResult {
     const lengthBytes = totalLength(data)
-    if (this.#incomingBytes + lengthBytes > this.#limitBytes) {
+    this.#receivedBytes += lengthBytes
+    if (this.#receivedBytes > this.#limitBytes) {
       return { kind: 'error', reason: `the text is longer than ${this.#limitBytes} bytes` }
     }
     if (isContinued) {
       for (const slice of data) this.#incoming.push(slice.slice())
-      this.#incomingBytes += lengthBytes
       return { kind: 'partial' }
     }
     const parsed = parseText([...this.#incoming, ...data])
     this.#incoming = []
-    this.#incomingBytes = 0
     return parsed.ok ? { kind: 'complete', pairs: parsed.pairs } : { kind: 'error', reason: parsed.error }
   }
 
