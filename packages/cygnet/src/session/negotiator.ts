@@ -49,7 +49,7 @@ function isDecided(name: string, value: string): boolean {
 
 export class Negotiator {
   readonly #role: Role
-  readonly #preferences: Preferences
+  #preferences: Preferences
   /** A login that creates a session; others may not use leading-only keys. */
   readonly #leading: boolean
   /** Negotiated values in force. */
@@ -83,6 +83,16 @@ export class Negotiator {
   /** A negotiated list key's selection, or a text that the peer declared ('' where it did not). */
   text(name: KeyName): string {
     return this.#value(name) as string
+  }
+
+  /** Sets what this side wants of a key, before it comes up. */
+  prefer(name: KeyName, preference: NonNullable<Preferences[KeyName]>): void {
+    this.#preferences = { ...this.#preferences, [name]: preference }
+  }
+
+  /** Proposed and answered in this negotiation, whatever the answer. */
+  isSettled(name: KeyName): boolean {
+    return this.#used.has(name) && !this.#open.has(name)
   }
 
   /** Whether the peer declared the key, or both agreed on it. */

@@ -22,8 +22,7 @@ export interface ConnectionParameters {
 }
 
 /** What this target wants of each negotiated key. */
-export const targetPreferences = (limits: TargetLimits, authMethods: readonly string[]): Preferences => ({
-  AuthMethod: authMethods,
+export const targetPreferences = (limits: TargetLimits): Preferences => ({
   HeaderDigest: ['CRC32C', 'None'],
   DataDigest: ['CRC32C', 'None'],
   MaxConnections: 1,

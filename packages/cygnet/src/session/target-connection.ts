@@ -12,12 +12,19 @@ import { encodeNopIn } from '../pdu/nop.ts'
 import { Opcode, opcodeName } from '../pdu/opcodes.ts'
 import type { PduFault, PduSink, ReceivedPdu } from '../pdu/received-pdu.ts'
 import { encodeReject } from '../pdu/reject.ts'
+import { encodeText } from '../pdu/text.ts'
 import { ControlPdu, type EncodeHeader } from './control-pdu.ts'
 import { FullFeaturePhase } from './full-feature.ts'
 import type { TaskConnection } from './iscsi-task.ts'
 import { LOGIN_SEGMENT_BYTES, type TargetLimits } from './limits.ts'
 import { connectionParameters, sessionParameters } from './parameters.ts'
-import type { LoginIdentity, LoginRefusal, SessionClosure, TargetHost } from './target-host.ts'
+import {
+  type LoginIdentity,
+  type LoginRefusal,
+  refuse,
+  type SessionClosure,
+  type TargetHost,
+} from './target-host.ts'
 import { type LoginComplete, type LoginRespond, TargetLogin } from './target-login.ts'
 import { type SessionConnection, TargetSession } from './target-session.ts'
 import { type Outgoing, TransmitQueue, TransmitVector } from './transmit.ts'
@@ -176,7 +183,8 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
   /** The TCP connection is gone. */
   transportClosed(reason: string, now: Instant): void {
     this.#now = now
-    if (this.#state === 'login') this.#emit({ kind: 'dropped', reason: `${reason} before the end of its login` })
+    if (this.#state === 'login')
+      this.#emit({ kind: 'dropped', reason: `${reason} before the end of its login` })
     else if (this.#state === 'full-feature') {
       // Many initiators end a discovery session by hanging up.
       if (this.#session?.identity.type === 'Discovery') this.loggedOut()
@@ -297,7 +305,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
       case 'ahs-too-long': {
         const what = fault.kind === 'ahs-too-long' ? 'an AHS' : 'a data segment'
         const reason = `${opcode} announces ${what} of ${fault.lengthBytes} bytes, the limit is ${fault.limitBytes}`
-        if (this.#state === 'login') this.#failLogin(LoginStatus.initiatorError, reason, undefined)
+        if (this.#state === 'login') this.#failLogin(refuse(LoginStatus.initiatorError, reason), undefined)
         else this.drop(reason)
       }
     }
@@ -308,16 +316,13 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
   #loginPdu(pdu: ReceivedPdu): void {
     const opcode = opcodeOf(pdu.view, pdu.at)
     if (opcode !== Opcode.loginRequest) {
-      this.#failLogin(
-        LoginStatus.invalidDuringLogin,
-        `${opcodeName(opcode)} before the end of the login`,
-        undefined,
-      )
+      const reason = `${opcodeName(opcode)} before the end of the login`
+      this.#failLogin(refuse(LoginStatus.invalidDuringLogin, reason), undefined)
       return
     }
     const header = decodeLoginRequest(pdu.view, pdu.at)
     const step = this.#login.request(header, pdu)
-    if (step.kind === 'refusal') this.#failLogin(step.status, step.reason, header)
+    if (step.kind === 'refusal') this.#failLogin(step, header)
     else if (step.kind === 'respond') this.#sendLoginResponse(header, step, 0)
     else this.#enterFullFeaturePhase(header, step)
   }
@@ -328,7 +333,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     const session = new TargetSession(this.host, identity, header.cmdSN, this.limits)
     const home = this.host.establish(identity, session)
     if (!home.ok) {
-      this.#failLogin(home.status, home.reason, header)
+      this.#failLogin(home, header)
       return
     }
     session.establish(home, sessionParameters(keys))
@@ -391,27 +396,32 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     )
   }
 
-  #failLogin(status: LoginRefusal['status'], reason: string, header: LoginRequest | undefined): void {
+  #failLogin(refusal: LoginRefusal, header: LoginRequest | undefined): void {
+    const { status, reason, targetAddress } = refusal
     const request = header ?? this.#login.first
-    this.sendControl((view, at) =>
-      encodeLoginResponse(view, at, {
-        transit: false,
-        continue: false,
-        csg: 0,
-        nsg: 0,
-        versionMax: 0,
-        versionActive: 0,
-        dataSegmentLength: 0,
-        isid: request?.isid ?? new Uint8Array(6),
-        tsih: request?.tsih ?? 0,
-        initiatorTaskTag: request?.initiatorTaskTag ?? RESERVED_TAG,
-        statSN: 0,
-        expCmdSN: 0,
-        maxCmdSN: 0,
-        statusClass: status.statusClass,
-        statusDetail: status.statusDetail,
-      }),
+    const data = encodeText(targetAddress === undefined ? [] : [['TargetAddress', targetAddress]])
+    this.sendControl(
+      (view, at) =>
+        encodeLoginResponse(view, at, {
+          transit: false,
+          continue: false,
+          csg: 0,
+          nsg: 0,
+          versionMax: 0,
+          versionActive: 0,
+          dataSegmentLength: data.length,
+          isid: request?.isid ?? new Uint8Array(6),
+          tsih: request?.tsih ?? 0,
+          initiatorTaskTag: request?.initiatorTaskTag ?? RESERVED_TAG,
+          statSN: 0,
+          expCmdSN: 0,
+          maxCmdSN: 0,
+          statusClass: status.statusClass,
+          statusDetail: status.statusDetail,
+        }),
+      data,
     )
+    this.host.loginRefused(this.peerAddress, status)
     this.#emit({ kind: 'login-failed', status, reason, identity: this.#login.identity })
     this.closeAfterSending()
   }

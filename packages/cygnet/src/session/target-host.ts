@@ -1,5 +1,6 @@
 import type { LoginStatus } from '../pdu/login-status.ts'
 import type { Nexus, ScsiTask } from '../scsi/task.ts'
+import type { Authenticator } from './auth/authenticator.ts'
 import type { Pair } from './negotiator.ts'
 import type { TargetSession } from './target-session.ts'
 
@@ -7,6 +8,8 @@ import type { TargetSession } from './target-session.ts'
 export interface LoginIdentity {
   readonly initiatorName: string
   readonly initiatorAlias: string
+  /** Whom it authenticated itself as; '' where it did not, or not yet. */
+  readonly user: string
   readonly type: 'Normal' | 'Discovery'
   /** '' for a discovery session that names no target. */
   readonly targetName: string
@@ -29,6 +32,8 @@ export interface LoginAdmission {
   readonly targetAlias: string
   /** Authentication methods that this initiator may choose from, in order; `None` where it need not authenticate. */
   readonly authMethods: readonly string[]
+  /** This side of a method that was agreed on, other than `None`. */
+  authenticator(method: string): Authenticator
 }
 
 /** The login ends here. */
@@ -38,6 +43,8 @@ export interface LoginRefusal {
   readonly status: LoginStatus
   /** For our log: what was wrong. */
   readonly reason: string
+  /** With a redirection: where to (§13.8: no portal group tag). */
+  readonly targetAddress?: string
 }
 
 export const refuse = (status: LoginStatus, reason: string): LoginRefusal => ({
@@ -45,6 +52,12 @@ export const refuse = (status: LoginStatus, reason: string): LoginRefusal => ({
   ok: false,
   status,
   reason,
+})
+
+/** The target has moved: the initiator may follow (§11.13.5, status class 1). */
+export const redirect = (status: LoginStatus, targetAddress: string): LoginRefusal => ({
+  ...refuse(status, `moved to ${targetAddress}`),
+  targetAddress,
 })
 
 /** What a session gets from the target that it logged in to. */
@@ -79,6 +92,8 @@ export interface TargetHost {
   admit(identity: LoginIdentity): LoginAdmission | LoginRefusal
   /** The last login response is about to leave: creates the session's place, ending the one that it reinstates. */
   establish(identity: LoginIdentity, session: TargetSession): SessionHome | LoginRefusal
+  /** A login was refused or given up; for the limits on failed authentications. */
+  loginRefused(peerAddress: string, status: LoginStatus): void
   /** What SendTargets answers (Appendix C); undefined where the value is not allowed in this session. */
   sendTargets(session: TargetSession, value: string): Pair[] | undefined
   /** The session is over; its tasks have been told to abort. */

@@ -80,7 +80,13 @@ export class TargetLogin {
 
   /** Known once the first request's text is complete; `user` once it has authenticated itself. */
   get identity(): LoginIdentity | undefined {
-    return this.#identity && { ...this.#identity, user: this.#security?.user ?? '' }
+    return (
+      this.#identity && {
+        ...this.#identity,
+        initiatorAlias: this.#keys?.text('InitiatorAlias') ?? '',
+        user: this.#security?.user ?? '',
+      }
+    )
   }
 
   get first(): LoginRequest | undefined {
@@ -202,7 +208,7 @@ export class TargetLogin {
     }
     this.#identity = {
       initiatorName,
-      initiatorAlias: keys.text('InitiatorAlias'),
+      initiatorAlias: '',
       user: '',
       type: keys.isDiscovery ? 'Discovery' : 'Normal',
       targetName,

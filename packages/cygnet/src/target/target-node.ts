@@ -54,6 +54,9 @@ export class TargetNode implements TargetHost {
       portalGroupTag: target ? PORTAL_GROUP_TAG : undefined,
       targetAlias: target?.alias ?? '',
       authMethods: ['None'],
+      authenticator: () => {
+        throw new AssertionError('no authentication method was offered')
+      },
     }
   }
 
@@ -62,6 +65,8 @@ export class TargetNode implements TargetHost {
     if (target) return target.establish(identity, session, PORTAL_GROUP_TAG)
     return this.#establishDiscovery(identity, session)
   }
+
+  loginRefused(): void {}
 
   /** RFC 7143 Appendix C: `All` in discovery sessions only, a name anywhere, nothing for the session's own target. */
   sendTargets(session: TargetSession, value: string): Pair[] | undefined {
