@@ -190,6 +190,18 @@ describe('abort', () => {
     assert.equal(senseOf(disk.run(testUnitReadyCdb())), 'status 0')
   })
 
+  it('of everything starts none of the tasks that the end of another would let go', () => {
+    const disk = new TestDisk(64)
+    disk.transport.holdData = true
+    const write = disk.submit(blockCdb(Opcode.write10, 0, 1), { dataOut: pattern(512), attribute: ordered })
+    const behind = [disk.submit(readCdb(0)), disk.submit(readCdb(1), { attribute: ordered })]
+    let done = 0
+    disk.unit.reset(() => done++)
+    assert.equal(done, 1)
+    assert.ok([write, ...behind].every((task) => task.aborted && task.isDone))
+    assert.deepEqual(disk.store.calls, [])
+  })
+
   it('of a nexus that goes away ends its tasks only', () => {
     const disk = new TestDisk(64)
     const other = nexusNamed('two')
@@ -240,6 +252,19 @@ describe('unit attention', () => {
     const later = nexusNamed('two')
     disk.unit.attachNexus(later)
     assert.equal(senseOf(disk.run(testUnitReadyCdb(), {}, later)), '6/2900')
+  })
+
+  it('remembers lost nexuses up to a limit, the latest', () => {
+    const disk = new TestDisk(64)
+    for (let i = 0; i <= 1024; i++) disk.unit.detachNexus(nexusNamed(`lost${i}`), 'nexus-loss')
+    const heard = (name: string): string => {
+      const nexus = nexusNamed(name)
+      disk.unit.attachNexus(nexus)
+      return senseOf(disk.run(testUnitReadyCdb(), {}, nexus))
+    }
+    assert.equal(heard('lost0'), '6/2900')
+    assert.equal(heard('lost1'), '6/2907')
+    assert.equal(heard('lost1024'), '6/2907')
   })
 
   it('of a reset replaces what was pending, unless that outranks it', () => {

@@ -56,8 +56,8 @@ export class DiskMedium {
   }
 
   locateRange(op: Operation, lba: number, blocks: number): boolean {
-    // Compared before they are added: an LBA past 2^53 is not exact, only too large.
-    if (lba > this.blocks || lba + blocks > this.blocks) {
+    // An LBA past 2^53 is not exact, but it and its sum with a length are never less than 2^53: out of range.
+    if (lba + blocks > this.blocks) {
       op.check(illegalRequest(AdditionalSense.lbaOutOfRange))
       return false
     }

@@ -42,6 +42,24 @@ describe('UNMAP', () => {
     assert.equal(disk.store.calls.length, 2)
   })
 
+  it('keeps COMPARE AND WRITE off all its ranges until the last is done', () => {
+    const disk = new TestDisk(64)
+    disk.store.deferred = true
+    const list = unmapList([
+      [8, 8],
+      [40, 1],
+    ])
+    disk.submit(unmapCdb(list.length), { dataOut: list })
+    const compare = blockCdb(Opcode.compareAndWrite, 8, 1)
+    disk.submit(compare, { dataOut: new Uint8Array(1024) })
+    disk.store.release()
+    assert.deepEqual(disk.store.calls, ['trim 4096+4096', 'trim 20480+512'])
+    disk.store.release()
+    assert.equal(disk.store.calls.at(-1), 'read 4096+512')
+    disk.store.releaseAll()
+    assert.equal(disk.unit.taskCount, 0)
+  })
+
   it('checks every descriptor before it unmaps anything', () => {
     const disk = new TestDisk(64)
     assert.equal(unmap(disk, [[0, 1] as const, [63, 2] as const]), '5/2100')

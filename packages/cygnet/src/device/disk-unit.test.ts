@@ -131,6 +131,8 @@ describe('INQUIRY', () => {
 describe('READ CAPACITY', () => {
   it('gives the same size in both lengths', () => {
     const disk = new TestDisk(64, { blockSizeBytes: 4096 })
+    assert.equal(disk.unit.blocks, 64)
+    assert.equal(disk.unit.blockSizeBytes, 4096)
     assert.deepEqual(decodeCapacity10(disk.run(cdbOf('25')).data), { blocks: 64, blockBytes: 4096 })
     const sixteen = disk.run(cdbOf('9e 10 0000000000000000 00000020 00 00')).data
     assert.equal(sixteen.length, 32)

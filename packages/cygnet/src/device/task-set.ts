@@ -12,10 +12,6 @@ export class TaskSet {
   #head = 0
   #dormant: Operation[] = []
 
-  get isEmpty(): boolean {
-    return this.#simple + this.#ordered + this.#head + this.#dormant.length === 0
-  }
-
   /** True: start it. False: it is dormant until `takeEnabled` gives it back. */
   admit(op: Operation): boolean {
     const { attribute } = op.task

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as fc from 'fast-check'
 import { decodeCapacity10, decodeCapacity16, encodeCapacity10, encodeCapacity16 } from './capacity.ts'
-import { blockCdb, cdbBlocks, cdbLba, inquiryCdb, modeSense10Cdb, readCapacity16Cdb } from './cdb.ts'
+import {
+  blockCdb,
+  cdbBlocks,
+  cdbLba,
+  inquiryCdb,
+  modeSense10Cdb,
+  readCapacity10Cdb,
+  readCapacity16Cdb,
+  reportLunsCdb,
+  requestSenseCdb,
+} from './cdb.ts'
 import { get16, get24, get32, get64, getAscii, set16, set24, set32, set64, setAscii } from './fields.ts'
 import { decodeInquiry, encodeInquiry } from './inquiry.ts'
 import { decodeModeHeader, decodeModePages, encodeModeData } from './mode.ts'
@@ -71,6 +81,12 @@ describe('CDBs', () => {
   })
 
   it('have the standard layouts', () => {
+    assert.equal(Buffer.from(readCapacity10Cdb().subarray(0, 10)).toString('hex'), '25000000000000000000')
+    assert.equal(
+      Buffer.from(reportLunsCdb(4096, 2).subarray(0, 12)).toString('hex'),
+      'a00002000000000010000000',
+    )
+    assert.equal(Buffer.from(requestSenseCdb(252, true).subarray(0, 6)).toString('hex'), '03010000fc00')
     assert.equal(Buffer.from(inquiryCdb(255, 0x83).subarray(0, 6)).toString('hex'), '12018300ff00')
     assert.equal(Buffer.from(readCapacity16Cdb()).toString('hex'), '9e100000000000000000000000200000')
     assert.equal(
