@@ -173,8 +173,12 @@ export class DataOutTransfer {
   #checkUnsolicited(pdu: DataOut, lengthBytes: number, digestOk: boolean): void {
     if (!digestOk || pdu.dataSN !== this.#unsolicitedDataSN) this.#fail('digest-error')
     else if (pdu.bufferOffset !== this.#receivedBytes) this.#fail('incorrect-amount-of-data')
-    else if (this.#receivedBytes + lengthBytes > this.#firstBurstLimit)
-      this.#fail('unexpected-unsolicited-data')
+    else {
+      const endBytes = this.#receivedBytes + lengthBytes
+      if (endBytes > this.#firstBurstLimit) this.#fail('unexpected-unsolicited-data')
+      // A separate burst is FirstBurstLength in all, or all of the data where that is less (§4.2.5.2).
+      else if (pdu.final && endBytes < this.#firstBurstLimit) this.#fail('incorrect-amount-of-data')
+    }
   }
 
   #checkSolicited(r2t: OutstandingR2T, pdu: DataOut, lengthBytes: number, digestOk: boolean): void {

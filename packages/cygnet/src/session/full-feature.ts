@@ -1,7 +1,7 @@
 import { joinCdb, parseAhs } from '../pdu/ahs.ts'
 import { BHS_BYTES, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { LogoutReason, LogoutResponseCode, RejectReason } from '../pdu/codes.ts'
-import { decodeDataOut } from '../pdu/data.ts'
+import { type DataOut, decodeDataOut } from '../pdu/data.ts'
 import { decodeLogoutRequest, encodeLogoutResponse } from '../pdu/logout.ts'
 import { decodeNopOut, encodeNopIn } from '../pdu/nop.ts'
 import { Opcode, opcodeName } from '../pdu/opcodes.ts'
@@ -38,7 +38,10 @@ const discoveryOpcodes: ReadonlySet<number> = new Set([
   Opcode.nopOut,
 ])
 
-/** The requests of one connection in the full feature phase (RFC 7143 §4.2.5), decoded and put in order. */
+/**
+ * The requests of one connection in the full feature phase (RFC 7143 §4.2.5), decoded and put in order. The CmdSN of a
+ * request that is rejected does not count as received (§7.3): the initiator sends another with it, or aborts the task.
+ */
 export class FullFeaturePhase {
   readonly connection: TargetConnection
   readonly session: TargetSession
@@ -108,7 +111,7 @@ export class FullFeaturePhase {
     if (!task) return
     if (!session.register(task)) {
       task.dataOutTransfer?.release()
-      this.#refuseCommand(command, pdu, RejectReason.taskInProgress, 'the initiator task tag is in use')
+      connection.reject(pdu, RejectReason.taskInProgress, 'the initiator task tag is in use')
       return
     }
     if (command.immediate) {
@@ -124,11 +127,8 @@ export class FullFeaturePhase {
     if (!pdu.dataDigestOk)
       this.connection.reject(pdu, RejectReason.dataDigestError, 'data digest error in Data-Out')
     const task = this.session.task(header.initiatorTaskTag)
-    const transfer = task?.dataOutTransfer
-    const isKnown =
-      transfer?.receive(header, pdu.data, pdu.dataLengthBytes, pdu.buffers, pdu.dataDigestOk) ?? false
-    if (!task || !isKnown) {
-      const tag = task ? 'target transfer tag' : 'initiator task tag'
+    if (!task || !this.#takesData(task, header, pdu)) {
+      const tag = task ? 'target transfer tag or LUN' : 'initiator task tag'
       this.connection.reject(
         pdu,
         RejectReason.invalidPduField,
@@ -137,6 +137,13 @@ export class FullFeaturePhase {
       return
     }
     this.session.dataArrived(task)
+  }
+
+  /** Hands Data-Out to its task; false where it belongs to no transfer of it (§4.2.5.3: a solicited one has its LUN). */
+  #takesData(task: IscsiTask, header: DataOut, pdu: ReceivedPdu): boolean {
+    if (header.targetTransferTag !== RESERVED_TAG && header.lun !== task.command.lun) return false
+    const transfer = task.dataOutTransfer
+    return transfer?.receive(header, pdu.data, pdu.dataLengthBytes, pdu.buffers, pdu.dataDigestOk) ?? false
   }
 
   nopOut(pdu: ReceivedPdu): void {
@@ -168,11 +175,12 @@ export class FullFeaturePhase {
     const step = this.#text.request(header, pdu, connection.sendSegmentBytes)
     if (step.kind === 'reject') {
       connection.reject(pdu, step.reason, step.explanation)
-      if (!header.immediate) this.session.window.plug(header.cmdSN)
-      this.deliverReady()
       return
     }
-    if (step.final) connection.sendSegmentBytes = this.#keys.number('MaxRecvDataSegmentLength')
+    // §6.4: values take effect when the negotiation has ended, for the initiator with our last response.
+    const sent = (): void => {
+      if (step.final) connection.sendSegmentBytes = this.#keys.number('MaxRecvDataSegmentLength')
+    }
     this.inOrder(header.immediate, header.cmdSN, () => {
       connection.sendControl(
         (view, at, numbering) =>
@@ -186,6 +194,8 @@ export class FullFeaturePhase {
             targetTransferTag: step.targetTransferTag,
           }),
         step.data,
+        true,
+        sent,
       )
     })
   }
@@ -227,18 +237,18 @@ export class FullFeaturePhase {
       const parsed = parseAhs(pdu.view, pdu.at + BHS_BYTES, pdu.ahsLengthBytes)
       if (!parsed.ok || parsed.unknownTypes.length > 0) {
         const explanation = parsed.ok ? `unknown AHS type ${parsed.unknownTypes[0]}` : parsed.error
-        this.#refuseCommand(command, pdu, RejectReason.invalidPduField, explanation)
+        this.connection.reject(pdu, RejectReason.invalidPduField, explanation)
         return undefined
       }
       cdb = joinCdb(cdb, parsed.ahs.extendedCdb)
       bidirectionalReadBytes = parsed.ahs.bidirectionalReadExpectedDataTransferLength ?? 0
     }
     if (command.initiatorTaskTag === RESERVED_TAG) {
-      this.#refuseCommand(command, pdu, RejectReason.invalidPduField, 'the initiator task tag is 0xffffffff')
+      this.connection.reject(pdu, RejectReason.invalidPduField, 'the initiator task tag is 0xffffffff')
       return undefined
     }
     if (!command.write && (!command.final || pdu.dataLengthBytes > 0)) {
-      this.#refuseCommand(command, pdu, RejectReason.protocolError, 'data with a command that does not write')
+      this.connection.reject(pdu, RejectReason.protocolError, 'data with a command that does not write')
       return undefined
     }
     const readBytes = command.write ? bidirectionalReadBytes : command.expectedDataTransferLength
@@ -256,13 +266,6 @@ export class FullFeaturePhase {
       command.read ? readBytes : 0,
       transfer,
     )
-  }
-
-  /** A rejected command counts as received: its CmdSN would otherwise hold up all that follow. */
-  #refuseCommand(command: ScsiCommand, pdu: ReceivedPdu, reason: RejectReason, explanation: string): void {
-    this.connection.reject(pdu, reason, explanation)
-    if (!command.immediate) this.session.window.plug(command.cmdSN)
-    this.deliverReady()
   }
 }
 

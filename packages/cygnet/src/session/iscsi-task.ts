@@ -63,7 +63,7 @@ export class IscsiTask extends ScsiTask implements Outgoing {
   holdsPlace = false
   readonly #session: TaskSession
   #sentBytes = 0
-  #dataSN = 0
+  #dataInPdus = 0
 
   constructor(
     session: TaskSession,
@@ -118,7 +118,7 @@ export class IscsiTask extends ScsiTask implements Outgoing {
     const burstLeftBytes = connection.maxBurstLength - (offset % connection.maxBurstLength)
     const lengthBytes = Math.min(totalBytes - offset, connection.sendSegmentBytes, burstLeftBytes)
     const isLast = offset + lengthBytes === totalBytes
-    const hasStatus = isLast && this.status === ScsiStatus.good && this.dataOutLimitBytes === 0
+    const hasStatus = isLast && this.status === ScsiStatus.good && !this.command.write
     if (hasStatus) this.#session.retire(this)
     const residual = hasStatus ? this.#residual(this.dataInLimitBytes, this.dataInLengthBytes) : RESIDUAL_NONE
     const at = out.beginPdu()
@@ -136,7 +136,8 @@ export class IscsiTask extends ScsiTask implements Outgoing {
       statSN: hasStatus ? connection.takeStatSN() : 0,
       expCmdSN: connection.expCmdSN,
       maxCmdSN: connection.maxCmdSN,
-      dataSN: this.#dataSN++,
+      // R2Ts and Data-In of a bidirectional command share one numbering (§4.2.2.4); by now all R2Ts have been sent.
+      dataSN: (this.dataOutTransfer?.r2tCount ?? 0) + this.#dataInPdus++,
       bufferOffset: offset,
       residualCount: Math.abs(residual),
     })
@@ -177,7 +178,7 @@ export class IscsiTask extends ScsiTask implements Outgoing {
       statSN: connection.takeStatSN(),
       expCmdSN: connection.expCmdSN,
       maxCmdSN: connection.maxCmdSN,
-      expDataSN: this.#dataSN === 0 ? 0 : this.#dataSN + (this.dataOutTransfer?.r2tCount ?? 0),
+      expDataSN: this.#dataInPdus,
       bidirectionalReadResidualCount: isBidirectional ? Math.abs(readResidual) : 0,
       residualCount: Math.abs(residual),
     })
