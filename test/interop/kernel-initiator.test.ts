@@ -39,9 +39,7 @@ test('the Linux kernel makes, checks and discards a file system with both digest
     await capture?.stop()
     writeFileSync(join(guest.folder, 'go-on'), '')
     if (capture === undefined) return
-    const { streams, malformed } = await judgeCapture(capture.file, port)
-    if (subject.name === 'cygnet') assert.deepEqual(malformed, [])
-    const session = streams.at(-1)
+    const session = (await judgeCapture(capture.file, port)).at(-1)
     assert.ok(session)
     assert.ok(session.headerDigests > 50 && session.dataDigests > 30, 'digests on PDUs both ways')
     t.diagnostic(

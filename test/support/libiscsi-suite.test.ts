@@ -13,6 +13,7 @@ const passed = `  Test: Simple ...
     Send READ10 (Expecting SUCCESS) LBA:0 blocks:1
     [OK] READ10 returned SUCCESS NO SENSE(0x00) (null)(0x0000)
 passed    Send PRIN/READ_KEYS
+    [SKIPPED] PERSISTENT RESERVE IN is not implemented.
 `
 const quiet = '  Test: Quiet ...passed\n'
 const skipped = `  Test: Absent ...

@@ -85,6 +85,9 @@ function parseTest(suite: string, text: string, ended: boolean): SuiteTest {
       why: passed || failed ? why : ['the program ended in this test', ...why],
     }
   }
-  const skips = lines.filter((line) => line.includes('[SKIPPED]')).map((line) => line.trim())
+  // Behind the verdict of the last test is what the program says while it clears up.
+  const verdict = lines.findIndex((line) => /^passed|\.\.\.passed/.test(line))
+  const said = verdict < 0 ? lines : lines.slice(0, verdict)
+  const skips = said.filter((line) => line.includes('[SKIPPED]')).map((line) => line.trim())
   return { name, outcome: skips.length > 0 ? 'skipped' : 'passed', why: [...new Set(skips)] }
 }
