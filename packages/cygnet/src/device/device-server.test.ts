@@ -126,6 +126,16 @@ describe('abort', () => {
     assert.deepEqual(disk.store.calls, [])
   })
 
+  it('is not confused by data that comes again', () => {
+    const disk = new TestDisk(64)
+    disk.store.deferred = true
+    const task = disk.submit(blockCdb(Opcode.write10, 0, 1), { dataOut: pattern(512) })
+    disk.unit.resume(task)
+    assert.equal(task.isDone, false)
+    disk.store.releaseAll()
+    assert.equal(senseOf(disk.transport.outcome(task)), 'status 0')
+  })
+
   it('ends a task after its I/O where that is under way, and takes back its buffer', () => {
     const disk = new TestDisk(64)
     disk.store.deferred = true

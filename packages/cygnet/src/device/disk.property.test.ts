@@ -117,11 +117,33 @@ describe('a disk as an array of bytes', () => {
 })
 
 const opcodes = fc.oneof(fc.constantFrom(...Object.values(Opcode)), fc.nat(255))
+// Mostly zeroes: otherwise nearly every CDB would fail at its first reserved bit.
+const anyCdb = fc
+  .tuple(
+    opcodes,
+    fc.uint8Array({ minLength: 15, maxLength: 15 }),
+    fc.uint8Array({ minLength: 15, maxLength: 15 }),
+  )
+  .map(([opcode, rest, mask]) =>
+    Uint8Array.of(opcode, ...rest.map((byte, i) => ((mask[i] ?? 0) < 200 ? 0 : byte))),
+  )
+/** Nothing wrong with these but, at times, their range. */
+const blockCdbs = fc
+  .tuple(
+    fc.constantFrom(...READS, ...WRITES, Opcode.verify10, Opcode.writeSame16, Opcode.orWrite16),
+    fc.nat(BLOCKS),
+    fc.integer({ min: 1, max: 8 }),
+    fc.constantFrom(0, 0, 0x08, 0x02),
+  )
+  .map(([opcode, lba, blocks, flags]) => blockCdb(opcode, lba, blocks, flags))
+const compareCdbs = fc.tuple(fc.nat(BLOCKS), fc.integer({ min: 1, max: 4 })).map(([lba, blocks]) => {
+  const cdb = blockCdb(Opcode.compareAndWrite, lba, 0)
+  cdb[13] = blocks
+  return cdb
+})
+
 const hostileTask = fc.record({
-  opcode: opcodes,
-  rest: fc.uint8Array({ minLength: 15, maxLength: 15 }),
-  // Mostly zeroes: otherwise nearly every CDB would fail at its first reserved bit.
-  mask: fc.uint8Array({ minLength: 15, maxLength: 15 }),
+  cdb: fc.oneof(anyCdb, blockCdbs, compareCdbs),
   attribute: fc.constantFrom(...Object.values(TaskAttribute)),
   dataBytes: fc.constantFrom(0, 1, 24, 511, 512, 513, 1024, 4096),
   limitBytes: fc.constantFrom(0, 1, 8, 512, 5000, 1 << 20),
@@ -158,13 +180,10 @@ describe('any CDBs, data, aborts and failures', () => {
           for (const one of events) {
             switch (one.kind) {
               case 'submit': {
-                const { opcode, rest, mask, attribute, dataBytes, limitBytes, nexus } = one.task
-                const sparse = rest.map((byte, i) => ((mask[i] ?? 0) < 200 ? 0 : byte))
-                const dataOut = pattern(dataBytes, opcode)
+                const { cdb, attribute, dataBytes, limitBytes, nexus } = one.task
+                const dataOut = pattern(dataBytes, cdb[0])
                 const options = { attribute, dataOut, dataInLimitBytes: limitBytes }
-                submitted.push(
-                  disk.submit(Uint8Array.of(opcode, ...sparse), options, nexus === 0 ? disk.nexus : other),
-                )
+                submitted.push(disk.submit(cdb, options, nexus === 0 ? disk.nexus : other))
                 break
               }
               case 'release':

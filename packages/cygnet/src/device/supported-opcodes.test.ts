@@ -89,6 +89,11 @@ describe('REPORT SUPPORTED OPERATION CODES', () => {
     assert.deepEqual([...disk.run(rsocCdb(EITHER, 0x28, 1)).data], [0, 1, 0, 0])
   })
 
+  it('looks at the requested service action only where the option says so', () => {
+    const disk = new TestDisk(64)
+    assert.equal(disk.run(rsocCdb(OPCODE, 0x28, 0x105)).data[1], 3)
+  })
+
   it('refuses a question that does not fit the opcode, and unknown options', () => {
     const disk = new TestDisk(64)
     assert.equal(senseOf(disk.run(rsocCdb(OPCODE, 0x9e))), '5/2400')

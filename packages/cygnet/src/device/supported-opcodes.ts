@@ -29,7 +29,7 @@ export const reportSupportedOperationCodes =
       return op.check(invalidCdbField(2, 2))
     }
     const isPlainWithAction = option === ReportingOptions.either && kind === 'plain' && serviceAction !== 0
-    const entry = isPlainWithAction || serviceAction > 0x1f ? undefined : table().find(opcode, serviceAction)
+    const entry = isPlainWithAction ? undefined : table().find(opcode, serviceAction)
     op.reply(encodeOne(entry, withTimeouts), allocationBytes)
   }
 
