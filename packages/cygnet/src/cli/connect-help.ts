@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os'
 import { type Address, formatAddress, isWildcard } from '../daemon/address.ts'
 import type { RunningServer } from '../daemon/server.ts'
-import { formatSize } from './size.ts'
+import { formatSize } from '../daemon/size.ts'
 
 /** What to type on Linux, Windows and QEMU to use the disks, ending in a line that programs can look for. */
 export function connectHelp(server: RunningServer): string {

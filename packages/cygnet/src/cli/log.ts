@@ -1,8 +1,6 @@
 import { styleText } from 'node:util'
 import { type Level, type Logger, pino, stdTimeFunctions } from 'pino'
-
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
-export type LogLevel = (typeof logLevels)[number]
+import type { LogLevel } from '../daemon/log-level.ts'
 
 /** A log on stderr: one line for people on a terminal, JSON lines otherwise. */
 export function createLog(level: LogLevel, forPeople: boolean = process.stderr.isTTY): Logger {
