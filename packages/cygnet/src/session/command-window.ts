@@ -48,12 +48,12 @@ export class CommandWindow<Command> {
 
   /** The next command in order, or undefined while there is a gap. */
   next(): Command | undefined {
-    while (this.#plugged.delete(this.#expCmdSN)) this.#expCmdSN = serialAdd(this.#expCmdSN, 1)
     const command = this.#held.get(this.#expCmdSN)
     if (command === undefined) return undefined
     this.#held.delete(this.#expCmdSN)
     this.#expCmdSN = serialAdd(this.#expCmdSN, 1)
     this.#active++
+    this.#passPlugged()
     return command
   }
 
@@ -67,7 +67,14 @@ export class CommandWindow<Command> {
   plug(cmdSN: Serial32): boolean {
     if (!this.accepts(cmdSN)) return false
     this.#plugged.add(cmdSN)
+    this.#passPlugged()
     return true
+  }
+
+  /** Treats every number below `cmdSN` as received (§4.2.3.3 b: a target reset does not wait for commands). */
+  plugBelow(cmdSN: Serial32): void {
+    const end = serialLess(this.maxCmdSN, cmdSN) ? serialAdd(this.maxCmdSN, 1) : cmdSN
+    for (let next = this.#expCmdSN; serialLess(next, end); next = serialAdd(next, 1)) this.plug(next)
   }
 
   /** Whether a command with this number is in the window, and none has come. */
@@ -78,6 +85,10 @@ export class CommandWindow<Command> {
       !this.#held.has(cmdSN) &&
       !this.#plugged.has(cmdSN)
     )
+  }
+
+  #passPlugged(): void {
+    while (this.#plugged.delete(this.#expCmdSN)) this.#expCmdSN = serialAdd(this.#expCmdSN, 1)
   }
 
   /** Commands that wait behind a gap; for the end of a session. */

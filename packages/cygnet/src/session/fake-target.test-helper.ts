@@ -93,6 +93,7 @@ export class FakeTarget implements TargetHost, ScsiPort {
       portalGroupTag: identity.targetName === '' ? undefined : 1,
       targetAlias: this.alias,
       authMethods: this.authMethods,
+      authenticator: () => assert.fail('no method was agreed on'),
     }
   }
 
@@ -107,6 +108,8 @@ export class FakeTarget implements TargetHost, ScsiPort {
     }
     return { ok: true, tsih: ++this.#tsih, nexus, port: this }
   }
+
+  loginRefused(): void {}
 
   sendTargets(_session: TargetSession, value: string): Pair[] | undefined {
     return value === 'All' ? this.targets : undefined

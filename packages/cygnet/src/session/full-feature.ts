@@ -6,6 +6,7 @@ import { decodeLogoutRequest, encodeLogoutResponse } from '../pdu/logout.ts'
 import { decodeNopOut, encodeNopIn } from '../pdu/nop.ts'
 import { Opcode, opcodeName } from '../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
+import { serialLess } from '../base/serial32.ts'
 import { decodeScsiCommand, type ScsiCommand } from '../pdu/scsi-command.ts'
 import { decodeTextRequest, encodeTextResponse } from '../pdu/text-pdu.ts'
 import { DataOutTransfer } from './data-out.ts'
@@ -47,6 +48,8 @@ export class FullFeaturePhase {
   readonly session: TargetSession
   readonly #text: TargetText
   readonly #keys: Negotiator
+  /** Immediate requests that wait for commands with lower CmdSNs. */
+  #gapWaiters: { readonly cmdSN: number; readonly run: () => void }[] = []
 
   constructor(connection: TargetConnection, session: TargetSession, keys: Negotiator) {
     this.connection = connection
@@ -95,7 +98,31 @@ export class FullFeaturePhase {
 
   deliverReady(): void {
     const { window } = this.session
-    for (let next = window.next(); next !== undefined; next = window.next()) next.deliver()
+    for (;;) {
+      if (this.#gapWaiters.length > 0) this.#runGapWaiters()
+      const next = window.next()
+      if (next === undefined) return
+      next.deliver()
+    }
+  }
+
+  #runGapWaiters(): void {
+    const { expCmdSN } = this.session.window
+    const ready = this.#gapWaiters.filter(({ cmdSN }) => !serialLess(expCmdSN, cmdSN))
+    this.#gapWaiters = this.#gapWaiters.filter((waiter) => !ready.includes(waiter))
+    for (const { run } of ready) run()
+  }
+
+  /**
+   * Runs when every command before `cmdSN` has been received (§4.2.3.3 b). False where too many requests wait for that
+   * already.
+   */
+  afterCommands(cmdSN: number, run: () => void): boolean {
+    if (!serialLess(this.session.window.expCmdSN, cmdSN)) run()
+    else if (this.#gapWaiters.length < this.connection.limits.immediateDepth)
+      this.#gapWaiters.push({ cmdSN, run })
+    else return false
+    return true
   }
 
   scsiCommand(pdu: ReceivedPdu): void {

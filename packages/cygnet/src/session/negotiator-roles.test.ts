@@ -5,7 +5,10 @@ import { Negotiator, type Pair, type Preferences } from './negotiator.ts'
 import { defaultTargetLimits } from './limits.ts'
 import { sessionParameters, targetPreferences } from './parameters.ts'
 
-const preferences = targetPreferences(defaultTargetLimits, ['None'])
+const preferences = {
+  ...targetPreferences(defaultTargetLimits),
+  AuthMethod: ['None'],
+}
 const newTarget = (more: Preferences = {}): Negotiator =>
   new Negotiator('target', { ...preferences, ...more }, true)
 

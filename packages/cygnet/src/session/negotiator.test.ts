@@ -5,7 +5,10 @@ import { Negotiator, type Pair, type Stage } from './negotiator.ts'
 import { defaultTargetLimits } from './limits.ts'
 import { targetPreferences } from './parameters.ts'
 
-const preferences = targetPreferences(defaultTargetLimits, ['None'])
+const preferences = {
+  ...targetPreferences(defaultTargetLimits),
+  AuthMethod: ['None'],
+}
 
 function newTarget(leading = true): Negotiator {
   return new Negotiator('target', preferences, leading)

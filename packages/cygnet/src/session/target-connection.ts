@@ -84,6 +84,8 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
   #lastReceived: Instant
   #statSN = 1
   #transferTag = 0
+  /** MaxCmdSN changed without a PDU that says so. */
+  #windowMoved = false
 
   // TaskConnection: what outgoing PDUs are made with. Digests begin after the last login response.
   headerDigest = false
@@ -161,6 +163,8 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
 
   /** Fills a batch; true while there is more. The caller writes its chunks and then releases it. */
   pollTransmit(out: TransmitVector): boolean {
+    if (this.#windowMoved && this.#queue.isEmpty) this.#queue.push(this.#nopIn(RESERVED_TAG))
+    this.#windowMoved = false
     const more = this.#queue.drainInto(out)
     out.close()
     if (!more && this.#state === 'closing') this.#state = 'closed'
@@ -168,7 +172,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
   }
 
   get hasOutput(): boolean {
-    return !this.#queue.isEmpty
+    return this.#windowMoved || !this.#queue.isEmpty
   }
 
   newTransmitVector(): TransmitVector {
@@ -279,6 +283,12 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
   /** Bounds the wait for the data of aborted tasks. */
   startDrainTimer(): void {
     this.#timers.set('drain', this.#now + this.limits.drainTimeoutMs)
+    this.wake()
+  }
+
+  /** A place of the command window became free without a response: a NOP-In says so if nothing else does (§11.4.11). */
+  announceWindow(): void {
+    this.#windowMoved = this.#state === 'full-feature'
     this.wake()
   }
 
@@ -464,8 +474,13 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     }
     this.#timers.set('nop', this.#now + this.limits.nopIntervalMs + this.limits.nopTimeoutMs)
     this.#timers.set('nopAnswer', this.#now + this.limits.nopTimeoutMs)
-    const targetTransferTag = this.takeTransferTag()
-    this.sendControl(
+    this.send(this.#nopIn(this.takeTransferTag()))
+  }
+
+  /** A NOP-In of our own; with a tag, one that wants an answer. It carries the next StatSN without advancing it. */
+  #nopIn(targetTransferTag: number): ControlPdu {
+    return new ControlPdu(
+      this,
       (view, at, numbering) =>
         encodeNopIn(view, at, {
           ...numbering,

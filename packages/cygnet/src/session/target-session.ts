@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts'
 import type { Instant } from '../base/clock.ts'
+import { serialLess } from '../base/serial32.ts'
 import type { ScsiTask } from '../scsi/task.ts'
 import { CommandWindow } from './command-window.ts'
 import { faultTask } from './data-out-fault.ts'
@@ -12,6 +13,8 @@ import type { Outgoing } from './transmit.ts'
 /** The connection, as its session drives it. */
 export interface SessionConnection {
   send(item: Outgoing): void
+  /** MaxCmdSN changed, and no response is made for it. */
+  announceWindow(): void
   /** A tag that no other transfer of the connection has. */
   takeTransferTag(): number
   /** Ends the connection without a word; the session is already over. */
@@ -21,6 +24,8 @@ export interface SessionConnection {
   /** Asks the initiator to log out (§11.9.1, event 1) within `seconds`. */
   requestLogout(seconds: number, now: Instant): void
 }
+
+const isOwedAborted = (task: IscsiTask): boolean => task.state === 'owed' && task.aborting
 
 /** A command in the command window. */
 export interface Deliverable {
@@ -51,6 +56,8 @@ export class TargetSession implements TaskSession {
   #reservedBytes = 0
   #immediateCount = 0
   #endWaiters: (() => void)[] = []
+  /** Initiator task tags of the task management functions in work. */
+  readonly managementTags = new Set<number>()
   #closed = false
 
   constructor(host: TargetHost, identity: LoginIdentity, initialCmdSN: number, limits: TargetLimits) {
@@ -117,7 +124,10 @@ export class TargetSession implements TaskSession {
   deliver(task: IscsiTask): void {
     if (task.aborting) {
       // Aborted before its turn: it is here only to move the window on.
-      if (task.holdsPlace && task.state === 'ended') this.window.complete()
+      if (task.holdsPlace && task.state === 'ended') {
+        this.window.complete()
+        this.connection.announceWindow()
+      }
       return
     }
     this.#waiting.push(task)
@@ -174,21 +184,25 @@ export class TargetSession implements TaskSession {
     task.finish()
   }
 
-  /** Ends the tasks that are not with their logical unit yet: what a group function covers besides the unit's own. */
-  abortWaiting(lun: number | undefined): void {
-    for (const task of [...this.#waiting]) if (lun === undefined || task.lun === lun) this.abort(task)
+  /** Ends the tasks before `cmdSN` that are not with their logical unit yet: what a group function covers besides the unit's own. */
+  abortWaiting(lun: number | undefined, cmdSN: number): void {
+    for (const task of [...this.#tasks.values()]) {
+      const isOlder = task.command.immediate || serialLess(task.command.cmdSN, cmdSN)
+      if (task.state === 'waiting' && isOlder && (lun === undefined || task.lun === lun)) this.abort(task)
+    }
   }
 
   /** Calls back when none of the affected tasks owes data (§4.2.3.3 a), or when `abandonOwed` gives up on it. */
   whenNothingOwed(done: () => void): void {
-    if (this.#hasOwedAborted()) this.#endWaiters.push(done)
+    if (this.owedAbortedCount > 0) this.#endWaiters.push(done)
     else done()
   }
 
   /** The initiator takes too long over the data of aborted tasks: stop waiting for it. */
   abandonOwed(): void {
-    for (const task of [...this.#tasks.values()]) if (task.state === 'owed' && task.aborting) this.#end(task)
-    this.#checkEndWaiters()
+    for (const task of [...this.#tasks.values()]) if (isOwedAborted(task)) this.#end(task)
+    this.connection.announceWindow()
+    this.#submitWaiting()
   }
 
   get isWaitingForOwed(): boolean {
@@ -259,6 +273,7 @@ export class TargetSession implements TaskSession {
     if (task.aborting || this.#closed) {
       task.discard()
       this.#end(task)
+      this.connection.announceWindow()
       this.#submitWaiting()
       return
     }
@@ -278,13 +293,15 @@ export class TargetSession implements TaskSession {
     this.#checkEndWaiters()
   }
 
-  #hasOwedAborted(): boolean {
-    for (const task of this.#tasks.values()) if (task.state === 'owed' && task.aborting) return true
-    return false
+  /** Aborted tasks whose data is still to come. */
+  get owedAbortedCount(): number {
+    let count = 0
+    for (const task of this.#tasks.values()) if (isOwedAborted(task)) count++
+    return count
   }
 
   #checkEndWaiters(): void {
-    if (this.#endWaiters.length === 0 || this.#hasOwedAborted()) return
+    if (this.#endWaiters.length === 0 || this.owedAbortedCount > 0) return
     const waiters = this.#endWaiters
     this.#endWaiters = []
     for (const done of waiters) done()

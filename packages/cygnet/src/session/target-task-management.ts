@@ -5,6 +5,7 @@ import {
   encodeTaskManagementResponse,
   type TaskManagementRequest,
 } from '../pdu/task-management.ts'
+import { serialLess } from '../base/serial32.ts'
 import { lunOf } from './lun-number.ts'
 import type { TargetConnection } from './target-connection.ts'
 import type { TargetSession } from './target-session.ts'
@@ -17,6 +18,7 @@ export interface TaskManagementPhase {
   readonly session: TargetSession
   inOrder(immediate: boolean, cmdSN: number, run: () => void): void
   deliverReady(): void
+  afterCommands(cmdSN: number, run: () => void): boolean
 }
 
 type Respond = (response: number) => void
@@ -45,7 +47,10 @@ export function manageTasks(phase: TaskManagementPhase, pdu: ReceivedPdu): void 
   const { connection } = phase
   phase.inOrder(request.immediate, request.cmdSN, () => {
     const run = functions[request.function] ?? answer(Response.functionNotSupported)
+    const { managementTags } = phase.session
+    managementTags.add(request.initiatorTaskTag)
     run(phase, request, (response) => {
+      managementTags.delete(request.initiatorTaskTag)
       connection.sendControl((view, at, numbering) =>
         encodeTaskManagementResponse(view, at, {
           ...numbering,
@@ -59,14 +64,24 @@ export function manageTasks(phase: TaskManagementPhase, pdu: ReceivedPdu): void 
 
 /** §11.6.1: done where the task is here, or its command is still to come; else the task does not exist. */
 function abortTask(phase: TaskManagementPhase, request: TaskManagementRequest, respond: Respond): void {
-  const { session } = phase
+  const { session, connection } = phase
   const task = session.task(request.referencedTaskTag)
   if (task && !task.isDone && !task.aborting) {
-    session.abort(task, () => respond(Response.functionComplete))
+    session.abort(task, () => {
+      respond(Response.functionComplete)
+      // Data that R2Ts have asked for may still come, or never: the first such task starts the wait for all.
+      if (session.owedAbortedCount === 1) connection.startDrainTimer()
+    })
     phase.deliverReady()
     return
   }
-  if (!task && session.window.plug(request.refCmdSN)) {
+  if (session.managementTags.has(request.referencedTaskTag)) {
+    respond(Response.functionRejected)
+    return
+  }
+  // The RefCmdSN of an immediate task is the CmdSN of the request: that of a command yet to be sent, never to be plugged.
+  const isEarlier = serialLess(request.refCmdSN, request.cmdSN)
+  if (!task && isEarlier && session.window.plug(request.refCmdSN)) {
     respond(Response.functionComplete)
     phase.deliverReady()
     return
@@ -81,9 +96,17 @@ function manageGroup(phase: TaskManagementPhase, request: TaskManagementRequest,
     request.function === TaskManagementFunction.targetWarmReset ||
     request.function === TaskManagementFunction.targetColdReset
   const lun = isTargetWide ? undefined : lunOf(request.lun)
-  session.abortWaiting(lun)
-  session.home.port.manage(session, request.function, lun ?? 0, (response) => {
-    session.whenNothingOwed(() => respond(response))
-    if (session.isWaitingForOwed) connection.startDrainTimer()
-  })
+  const run = (): void => {
+    session.abortWaiting(lun, request.cmdSN)
+    session.home.port.manage(session, request.function, lun ?? 0, (response) => {
+      session.whenNothingOwed(() => respond(response))
+      if (session.isWaitingForOwed) connection.startDrainTimer()
+    })
+  }
+  if (isTargetWide) {
+    session.abortWaiting(lun, request.cmdSN)
+    session.window.plugBelow(request.cmdSN)
+    run()
+    phase.deliverReady()
+  } else if (!phase.afterCommands(request.cmdSN, run)) respond(Response.functionRejected)
 }
