@@ -66,16 +66,17 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const pool = new BufferPool()
   const disks = await openDisks(new NodeDiskIO(calls), options.disks, options)
   const units = new Map(disks.map((disk) => [disk.lun, unitOf(disk, targetName, pool)]))
-  const target = new IscsiTarget({ name: targetName, units })
-  const node = new TargetNode({
-    targets: [target],
-    ...(advertise && { advertise: formatAddress(advertise) }),
-  })
+  const target = new IscsiTarget({ name: targetName, units, access: [{}] })
+  const node = new TargetNode({ targets: [target], clock: systemClock })
   const connectionLog = new ConnectionLog(log)
-  const tcp = new TcpServer({
+  const tcp: TcpServer = new TcpServer({
     address: listen.host,
     port: listen.port,
-    host: node,
+    host: node.addPortal({
+      group: 1,
+      endpoint: () => tcp.endpoint,
+      ...(advertise && { advertise: formatAddress(advertise) }),
+    }),
     pool,
     limits: defaultTargetLimits,
     clock: systemClock,

@@ -60,7 +60,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   abstract get descriptorSense(): boolean
 
   /** The device type's own reasons to refuse a command that is otherwise in order. */
-  protected abstract refuse(entry: TableEntry): SenseData | undefined
+  protected abstract refuse(entry: TableEntry, nexus: Nexus): SenseData | undefined
 
   /** Back to the state after power on, where the standards ask for it. */
   protected abstract onReset(): void
@@ -98,6 +98,11 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   /** Establishes a unit attention for every nexus, except the one that caused it. */
   attention(code: UnitAttention, except?: Nexus): void {
     for (const [nexus, queue] of this.#nexuses) if (nexus !== except) this.#establish(queue, code)
+  }
+
+  commandsClearedByProtocol(nexus: Nexus): void {
+    const queue = this.#nexuses.get(nexus)
+    if (queue) this.#establish(queue, AdditionalSense.commandsClearedByProtocolEvent)
   }
 
   #establish(queue: UnitAttentionQueue, code: UnitAttention): void {
@@ -168,7 +173,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     }
     if (task.attribute === TaskAttribute.aca) return op.check(illegalRequest(AdditionalSense.invalidMessage))
     if (entry === undefined) return op.check(this.unknownCommand(get8(cdb, 0)))
-    const problem = checkUsage(entry, cdb) ?? this.refuse(entry)
+    const problem = checkUsage(entry, cdb) ?? this.refuse(entry, task.nexus)
     if (problem) return op.check(problem)
     entry.start(op)
   }

@@ -112,9 +112,9 @@ export class DiskModes {
     const pages = one ? [one] : [...this.#pages.values()]
     const values = VALUES[control] ?? 'current'
     const withBlock = (get8(cdb, 1) & 0x08) === 0
+    const isProtected = this.#protected || this.softwareProtect || op.task.nexus.readOnly === true
     const data = {
-      deviceSpecific:
-        ModeFlags.dpoFua | (this.#protected || this.softwareProtect ? ModeFlags.writeProtected : 0),
+      deviceSpecific: ModeFlags.dpoFua | (isProtected ? ModeFlags.writeProtected : 0),
       block: withBlock ? this.#medium : undefined,
       longBlock: isLong && (get8(cdb, 1) & 0x10) !== 0,
       pages: pages.map((page) => page[values]),

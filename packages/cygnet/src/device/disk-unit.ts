@@ -102,14 +102,14 @@ export class DiskUnit extends DeviceServer {
     return this.#modes.descriptorSense
   }
 
-  protected refuse(entry: TableEntry): SenseData | undefined {
+  protected refuse(entry: TableEntry, nexus: Nexus): SenseData | undefined {
     const { flags } = entry
     if (!(flags & CommandFlag.medium)) return undefined
     if (this.#cache.stopped) return NOT_STARTED
     const deferred = this.#cache.takeDeferredError()
     if (deferred) return deferred
     if (!(flags & CommandFlag.write)) return undefined
-    if (this.#readOnly) return WRITE_PROTECTED
+    if (this.#readOnly || nexus.readOnly) return WRITE_PROTECTED
     return this.#modes.softwareProtect ? SOFTWARE_PROTECTED : undefined
   }
 

@@ -9,6 +9,8 @@ export interface LogicalUnit {
   attachNexus(nexus: Nexus): void
   /** The nexus is gone: its tasks are aborted (each still ends with `finish()`) and its unit attentions forgotten. */
   detachNexus(nexus: Nexus, loss: NexusLoss): void
+  /** Tasks of the nexus were ended by its transport: establishes the unit attention that says so (RFC 7143 §11.14.5). */
+  commandsClearedByProtocol(nexus: Nexus): void
   /** Takes a task: checks it, then finishes it, or asks for its data by `owner.taskWantsData`, perhaps before returning. */
   submit(task: ScsiTask): void
   /** All wanted Data-Out bytes are in `task.dataOut`. */

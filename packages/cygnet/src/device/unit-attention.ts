@@ -9,6 +9,7 @@ const PRIORITY: readonly number[] = [
   AdditionalSense.busDeviceReset,
   AdditionalSense.nexusLoss,
   AdditionalSense.commandsCleared,
+  AdditionalSense.commandsClearedByProtocolEvent,
   AdditionalSense.reportedLunsDataChanged,
   AdditionalSense.capacityDataChanged,
   AdditionalSense.modeParametersChanged,

@@ -34,6 +34,7 @@ export const AdditionalSense = {
   inquiryDataChanged: 0x3f03,
   reportedLunsDataChanged: 0x3f0e,
   internalTargetFailure: 0x4400,
+  commandsClearedByProtocolEvent: 0x477f,
   invalidMessage: 0x4900,
 } as const
 export type AdditionalSense = (typeof AdditionalSense)[keyof typeof AdditionalSense]
@@ -70,6 +71,7 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x3f03: 'INQUIRY data has changed',
   0x3f0e: 'reported LUNs data has changed',
   0x4400: 'internal target failure',
+  0x477f: 'some commands cleared by iSCSI protocol event',
   0x4900: 'invalid message error',
 }
 

@@ -14,6 +14,8 @@ export interface Nexus {
   readonly targetPortName: string
   /** Target portal group tag; also the SCSI relative target port identifier. 1..65535. */
   readonly relativeTargetPortId: number
+  /** Its writes are refused as on a write-protected medium. */
+  readonly readOnly?: boolean
   /** Every LUN that this nexus may see, ascending. */
   reportLuns(): readonly number[]
 }

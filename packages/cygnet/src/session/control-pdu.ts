@@ -1,25 +1,55 @@
 import type { Numbering, Outgoing, TransmitVector } from './transmit.ts'
 
-/** What a control PDU needs of its connection. */
-export interface ControlConnection {
+/** Digests of what a connection sends. */
+export interface Digests {
   readonly headerDigest: boolean
   readonly dataDigest: boolean
+}
+
+/** Encodes the BHS at an offset, with the numbers of the moment at which it leaves. */
+export type EncodeWith<Numbers> = (view: DataView, at: number, numbers: Numbers) => void
+
+/** A PDU that is not part of a data transfer: login, text, NOP, logout, task management, reject, async. */
+abstract class SinglePdu<Numbers> implements Outgoing {
+  readonly #digests: Digests
+  readonly #encode: EncodeWith<Numbers>
+  readonly #data: Uint8Array | undefined
+  readonly #sent: (() => void) | undefined
+
+  constructor(digests: Digests, encode: EncodeWith<Numbers>, data?: Uint8Array, sent?: () => void) {
+    this.#digests = digests
+    this.#encode = encode
+    this.#data = data
+    this.#sent = sent
+  }
+
+  protected abstract takeNumbers(): Numbers
+
+  transmit(out: TransmitVector): boolean {
+    const at = out.beginPdu()
+    this.#encode(out.view, at, this.takeNumbers())
+    out.endPdu(at, this.#data, undefined, this.#digests.headerDigest, this.#digests.dataDigest)
+    this.#sent?.()
+    return true
+  }
+
+  discard(): void {}
+}
+
+/** What a control PDU needs of its connection. */
+export interface ControlConnection extends Digests {
   readonly expCmdSN: number
   readonly maxCmdSN: number
   readonly statSN: number
   takeStatSN(): number
 }
 
-/** Encodes the BHS at an offset, with the numbers of the moment at which it leaves. */
-export type EncodeHeader = (view: DataView, at: number, numbering: Numbering) => void
+export type EncodeHeader = EncodeWith<Numbering>
 
-/** A PDU that is not part of a data transfer: login, text, NOP, logout, task management, reject, async. */
-export class ControlPdu implements Outgoing {
+/** One of a target's. */
+export class ControlPdu extends SinglePdu<Numbering> {
   readonly #connection: ControlConnection
-  readonly #encode: EncodeHeader
-  readonly #data: Uint8Array | undefined
   readonly #advances: boolean
-  readonly #sent: (() => void) | undefined
 
   /**
    * `advances`: the PDU is a status, and the next one gets the next StatSN. `sent` runs when the PDU has been encoded:
@@ -32,25 +62,37 @@ export class ControlPdu implements Outgoing {
     advances = true,
     sent?: () => void,
   ) {
+    super(connection, encode, data, sent)
     this.#connection = connection
-    this.#encode = encode
-    this.#data = data
     this.#advances = advances
-    this.#sent = sent
   }
 
-  transmit(out: TransmitVector): boolean {
+  protected takeNumbers(): Numbering {
     const connection = this.#connection
-    const at = out.beginPdu()
-    this.#encode(out.view, at, {
+    return {
       statSN: this.#advances ? connection.takeStatSN() : connection.statSN,
       expCmdSN: connection.expCmdSN,
       maxCmdSN: connection.maxCmdSN,
-    })
-    out.endPdu(at, this.#data, undefined, connection.headerDigest, connection.dataDigest)
-    this.#sent?.()
-    return true
+    }
+  }
+}
+
+/** What a request needs of its connection. */
+export interface RequestConnection extends Digests {
+  /** The next StatSN to come: all before it have arrived. */
+  readonly expStatSN: number
+}
+
+/** One of an initiator's. Its CmdSN is given when it is queued, since that is when the window is looked at. */
+export class RequestPdu extends SinglePdu<number> {
+  readonly #connection: RequestConnection
+
+  constructor(connection: RequestConnection, encode: EncodeWith<number>, data?: Uint8Array) {
+    super(connection, encode, data)
+    this.#connection = connection
   }
 
-  discard(): void {}
+  protected takeNumbers(): number {
+    return this.#connection.expStatSN
+  }
 }

@@ -93,7 +93,9 @@ export class FakeTarget implements TargetHost, ScsiPort {
       portalGroupTag: identity.targetName === '' ? undefined : 1,
       targetAlias: this.alias,
       authMethods: this.authMethods,
-      authenticator: () => assert.fail('no method was agreed on'),
+      authenticator: () => {
+        throw new Error('no authenticator in this test')
+      },
     }
   }
 
@@ -109,11 +111,17 @@ export class FakeTarget implements TargetHost, ScsiPort {
     return { ok: true, tsih: ++this.#tsih, nexus, port: this }
   }
 
-  loginRefused(): void {}
-
   sendTargets(_session: TargetSession, value: string): Pair[] | undefined {
     return value === 'All' ? this.targets : undefined
   }
+
+  reinstate(): LoginRefusal {
+    return refuse(LoginStatus.sessionDoesNotExist, 'no such session')
+  }
+
+  authenticationFailed(): void {}
+
+  tasksCleared(): void {}
 
   sessionClosed(session: TargetSession, closure: SessionClosure): void {
     assert.ok(this.sessions.delete(session), 'a session closed twice')
@@ -162,12 +170,7 @@ export class FakeTarget implements TargetHost, ScsiPort {
     this.#checkGroups()
   }
 
-  manage(
-    _session: TargetSession,
-    taskManagementFunction: number,
-    lun: number,
-    done: (response: number) => void,
-  ): void {
+  manage(taskManagementFunction: number, lun: number, done: (response: number) => void): void {
     this.managed.push({ taskManagementFunction, lun })
     if (lun !== 0) {
       done(TaskManagementResponseCode.lunDoesNotExist)

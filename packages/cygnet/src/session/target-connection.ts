@@ -17,6 +17,7 @@ import { ControlPdu, type EncodeHeader } from './control-pdu.ts'
 import { FullFeaturePhase } from './full-feature.ts'
 import type { TaskConnection } from './iscsi-task.ts'
 import { LOGIN_SEGMENT_BYTES, type TargetLimits } from './limits.ts'
+import type { Negotiator } from './negotiator.ts'
 import { connectionParameters, sessionParameters } from './parameters.ts'
 import {
   type LoginIdentity,
@@ -245,6 +246,12 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     this.#cleanUp('connection-lost')
   }
 
+  /** Another connection takes its place in the session. */
+  replace(reason: string): void {
+    this.#session = undefined
+    this.drop(reason)
+  }
+
   /** Sends what is queued, then closes. */
   closeAfterSending(reason?: string): void {
     if (this.#state === 'closing' || this.#state === 'closed') return
@@ -340,13 +347,11 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
   #enterFullFeaturePhase(header: LoginRequest, step: LoginComplete): void {
     const { identity, keys } = this.#login
     if (!identity || !keys) throw new Error('a login ended without an identity')
-    const session = new TargetSession(this.host, identity, header.cmdSN, this.limits)
-    const home = this.host.establish(identity, session)
-    if (!home.ok) {
-      this.#failLogin(home, header)
+    const session = identity.tsih === 0 ? this.#newSession(identity, keys, header) : this.#reinstate(identity)
+    if (!(session instanceof TargetSession)) {
+      this.#failLogin(session, header)
       return
     }
-    session.establish(home, sessionParameters(keys))
     session.connection = this
     this.#session = session
     keys.commit(true)
@@ -368,7 +373,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
         nsg: LoginStage.fullFeaturePhase,
         data: step.data,
       },
-      home.tsih,
+      session.tsih,
       () => {
         this.headerDigest = headerDigest
         this.dataDigest = dataDigest
@@ -376,6 +381,26 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
       },
     )
     this.#emit({ kind: 'logged-in', session })
+  }
+
+  #newSession(identity: LoginIdentity, keys: Negotiator, header: LoginRequest): TargetSession | LoginRefusal {
+    const session = new TargetSession(this.host, identity, header.cmdSN, this.limits)
+    const home = this.host.establish(identity, session)
+    if (!home.ok) return home
+    session.establish(home, sessionParameters(keys))
+    return session
+  }
+
+  /** Connection reinstatement (§6.3.4) at ErrorRecoveryLevel 0: the tasks of the old connection end without notice. */
+  #reinstate(identity: LoginIdentity): TargetSession | LoginRefusal {
+    const session = this.host.reinstate(identity)
+    if (!(session instanceof TargetSession)) return session
+    if (session.identity.user !== identity.user) {
+      return refuse(LoginStatus.authorizationFailure, 'the session belongs to another user')
+    }
+    session.connection.replace('the initiator logged in again: connection reinstatement')
+    session.terminateTasks()
+    return session
   }
 
   #sendLoginResponse(header: LoginRequest, step: LoginRespond, newTsih: number, sent?: () => void): void {
@@ -431,7 +456,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
         }),
       data,
     )
-    this.host.loginRefused(this.peerAddress, status)
+    if (refusal.isFailedProof) this.host.authenticationFailed(this.peerAddress)
     this.#emit({ kind: 'login-failed', status, reason, identity: this.#login.identity })
     this.closeAfterSending()
   }

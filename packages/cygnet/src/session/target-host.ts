@@ -43,6 +43,8 @@ export interface LoginRefusal {
   readonly status: LoginStatus
   /** For our log: what was wrong. */
   readonly reason: string
+  /** A proof was wrong: perhaps somebody guesses. */
+  readonly isFailedProof?: true
   /** With a redirection: where to (§13.8: no portal group tag). */
   readonly targetAddress?: string
 }
@@ -74,16 +76,13 @@ export interface ScsiPort {
   submit(task: ScsiTask): void
   resume(task: ScsiTask): void
   abort(task: ScsiTask): void
+  /** Tasks end by an event of the protocol: the nexus gets a unit attention that says so (§11.14.5). */
+  tasksCleared(): void
   /**
    * A task management function for more than one task: `done` with the response code (§11.6.1) when all affected tasks
-   * have ended. `lun` is undefined where the LUN field has a form that no logical unit has.
+   * have ended.
    */
-  manage(
-    session: TargetSession,
-    taskManagementFunction: number,
-    lun: number,
-    done: (response: number) => void,
-  ): void
+  manage(taskManagementFunction: number, lun: number, done: (response: number) => void): void
 }
 
 /** The target node, as a connection sees it. */
@@ -92,8 +91,10 @@ export interface TargetHost {
   admit(identity: LoginIdentity): LoginAdmission | LoginRefusal
   /** The last login response is about to leave: creates the session's place, ending the one that it reinstates. */
   establish(identity: LoginIdentity, session: TargetSession): SessionHome | LoginRefusal
-  /** A login was refused or given up; for the limits on failed authentications. */
-  loginRefused(peerAddress: string, status: LoginStatus): void
+  /** The login joins a session that exists: that session, where the connection takes its old one's place (§6.3.4). */
+  reinstate(identity: LoginIdentity): TargetSession | LoginRefusal
+  /** An initiator could not prove who it is; for the limits on guessing. */
+  authenticationFailed(peerAddress: string): void
   /** What SendTargets answers (Appendix C); undefined where the value is not allowed in this session. */
   sendTargets(session: TargetSession, value: string): Pair[] | undefined
   /** The session is over; its tasks have been told to abort. */

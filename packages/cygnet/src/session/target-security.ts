@@ -42,7 +42,9 @@ export class TargetSecurity {
       return refuse(LoginStatus.initiatorError, `${pairs[0]?.[0]} outside an authentication`)
     }
     const step = this.#authenticator.receive(pairs)
-    if (step.kind === 'failed') return refuse(LoginStatus.authenticationFailure, step.reason)
+    if (step.kind === 'failed') {
+      return { ...refuse(LoginStatus.authenticationFailure, step.reason), isFailedProof: true }
+    }
     if (step.kind === 'done') this.#user = step.user
     return step.send
   }

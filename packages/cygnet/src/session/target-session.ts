@@ -19,6 +19,8 @@ export interface SessionConnection {
   takeTransferTag(): number
   /** Ends the connection without a word; the session is already over. */
   drop(reason: string): void
+  /** Ends the connection; its session goes on with another. */
+  replace(reason: string): void
   /** Ends the connection when everything that is queued was sent. */
   closeAfterSending(reason?: string): void
   /** Asks the initiator to log out (§11.9.1, event 1) within `seconds`. */
@@ -207,6 +209,19 @@ export class TargetSession implements TaskSession {
 
   get isWaitingForOwed(): boolean {
     return this.#endWaiters.length > 0
+  }
+
+  /** Ends all tasks without notice to the initiator (§6.3.4); the session goes on. */
+  terminateTasks(): void {
+    if (this.#tasks.size > 0) this.home.port.tasksCleared()
+    this.#waiting = []
+    this.window.takeHeld()
+    for (const task of [...this.#tasks.values()]) {
+      const isSubmitted = task.state === 'submitted' && !task.isDone
+      task.aborting = true
+      if (isSubmitted) this.home.port.abort(task)
+      else this.#end(task)
+    }
   }
 
   /** Ends the session and all its tasks; the caller deals with the connection. */

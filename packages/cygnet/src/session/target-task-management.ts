@@ -98,7 +98,7 @@ function manageGroup(phase: TaskManagementPhase, request: TaskManagementRequest,
   const lun = isTargetWide ? undefined : lunOf(request.lun)
   const run = (): void => {
     session.abortWaiting(lun, request.cmdSN)
-    session.home.port.manage(session, request.function, lun ?? 0, (response) => {
+    session.home.port.manage(request.function, lun ?? 0, (response) => {
       session.whenNothingOwed(() => respond(response))
       if (session.isWaitingForOwed) connection.startDrainTimer()
     })

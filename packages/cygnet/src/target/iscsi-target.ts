@@ -1,158 +1,129 @@
-import type { LogicalUnit, NexusLoss } from '../device/logical-unit.ts'
+import type { LogicalUnit } from '../device/logical-unit.ts'
 import { NoUnit } from '../device/no-unit.ts'
-import { TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
-import type { Nexus, ScsiTask } from '../scsi/task.ts'
-import type {
-  LoginIdentity,
-  LoginRefusal,
-  ScsiPort,
-  SessionClosure,
-  SessionHome,
-} from '../session/target-host.ts'
+import type { Nexus } from '../scsi/task.ts'
+import type { LoginIdentity, LoginRefusal, SessionClosure, SessionHome } from '../session/target-host.ts'
 import { refuse } from '../session/target-host.ts'
 import type { TargetSession } from '../session/target-session.ts'
+import { type AccessRule, type Applicant, addressOf, findAccess } from './access.ts'
+import { type AuthPolicy, noAuthentication } from './auth-policy.ts'
+import { NexusPort } from './nexus-port.ts'
 
-/** What a target serves. */
+/** What a target serves, and to whom. */
 export interface TargetOptions {
-  /** iSCSI name, RFC 7143 §4.2.7. */
+  /** iSCSI name, normalised (RFC 7143 §4.2.7). */
   readonly name: string
   readonly alias?: string
   /** LUN (0..16383) to logical unit. */
   readonly units: ReadonlyMap<number, LogicalUnit>
-}
-
-/** A session's place at a target: its nexus and what it is known by. */
-interface SessionEntry {
-  readonly session: TargetSession
-  readonly nexus: Nexus
+  /** Portal groups that it is reached through; all where not given. */
+  readonly groups?: ReadonlySet<number>
+  readonly auth?: AuthPolicy
+  /** The first rule that fits decides. */
+  readonly access: readonly AccessRule[]
+  /** Logins are sent elsewhere (RFC 7143 §11.13.5, class 1). */
+  readonly moved?: { readonly address: string; readonly permanent: boolean }
 }
 
 const LARGEST_TSIH = 0xffff
 
-/**
- * One iSCSI target: its sessions, its logical units, and the one place where the transport's tasks reach devices.
- */
-export class IscsiTarget implements ScsiPort {
+/** One iSCSI target: who may log in, its sessions, its logical units. */
+export class IscsiTarget {
   readonly name: string
   readonly alias: string
   readonly units: ReadonlyMap<number, LogicalUnit>
+  readonly auth: AuthPolicy
+  readonly moved: TargetOptions['moved']
+  readonly #groups: ReadonlySet<number> | undefined
+  readonly #access: readonly AccessRule[]
   readonly #noUnit: LogicalUnit = new NoUnit()
-  readonly #sessions = new Map<TargetSession, SessionEntry>()
+  readonly #sessions = new Map<TargetSession, NexusPort>()
   #lastTsih = 0
 
   constructor(options: TargetOptions) {
     this.name = options.name
     this.alias = options.alias ?? ''
     this.units = options.units
+    this.auth = options.auth ?? noAuthentication
+    this.moved = options.moved
+    this.#groups = options.groups
+    this.#access = options.access
   }
 
   get sessions(): Iterable<TargetSession> {
     return this.#sessions.keys()
   }
 
-  /** Makes a place for a new session, ending the one that it reinstates (RFC 7143 §6.3.1, §6.3.5). */
-  establish(
-    identity: LoginIdentity,
-    session: TargetSession,
-    portalGroupTag: number,
-  ): SessionHome | LoginRefusal {
-    const existing = this.#find(identity)
-    if (identity.tsih !== 0) {
-      if (existing?.tsih !== identity.tsih) {
-        return refuse(LoginStatus.sessionDoesNotExist, `there is no session with TSIH ${identity.tsih}`)
-      }
-      return refuse(LoginStatus.tooManyConnections, 'the session has its one connection')
+  isServedBy(group: number): boolean {
+    return this.#groups === undefined || this.#groups.has(group)
+  }
+
+  accessFor(applicant: Applicant): AccessRule | undefined {
+    return findAccess(this.#access, applicant)
+  }
+
+  /** Whether a new connection to an existing session may come; the session, where it is a reinstatement (§6.3.4). */
+  findReinstated(identity: LoginIdentity, group: number): TargetSession | LoginRefusal {
+    const session = this.#find(identity, group)
+    if (session === undefined || session.tsih !== identity.tsih) {
+      return refuse(LoginStatus.sessionDoesNotExist, `there is no session with TSIH ${identity.tsih}`)
     }
+    if (session.identity.cid === identity.cid) return session
+    return refuse(LoginStatus.tooManyConnections, 'the session has its one connection')
+  }
+
+  /** Makes a place for a new session, ending the one that it reinstates (RFC 7143 §6.3.1, §6.3.5). */
+  establish(identity: LoginIdentity, session: TargetSession, group: number): SessionHome | LoginRefusal {
+    const rule = this.accessFor({ ...identity, address: addressOf(identity.peerAddress) })
+    if (!rule) return refuse(LoginStatus.authorizationFailure, 'no access rule of the target fits')
+    const existing = this.#find(identity, group)
     if (existing) {
       existing.close('reinstated')
       existing.connection.drop('the initiator logged in again: session reinstatement')
     }
     const tsih = this.#takeTsih()
     if (tsih === undefined) return refuse(LoginStatus.outOfResources, 'every TSIH is in use')
+    const units = this.#unitsFor(rule)
     const nexus: Nexus = {
       initiatorPortName: `${identity.initiatorName},i,0x${identity.isid}`,
-      targetPortName: `${this.name},t,0x${portalGroupTag.toString(16).padStart(4, '0')}`,
-      relativeTargetPortId: portalGroupTag,
-      reportLuns: () => [...this.units.keys()].toSorted((a, b) => a - b),
+      targetPortName: `${this.name},t,0x${group.toString(16).padStart(4, '0')}`,
+      relativeTargetPortId: group,
+      readOnly: rule.readOnly ?? false,
+      reportLuns: () => [...units.keys()].toSorted((a, b) => a - b),
     }
-    this.#sessions.set(session, { session, nexus })
-    if (identity.type === 'Normal') for (const unit of this.units.values()) unit.attachNexus(nexus)
-    return { ok: true, tsih, nexus, port: this }
+    const port = new NexusPort(this, nexus, units, this.#noUnit)
+    this.#sessions.set(session, port)
+    if (identity.type === 'Normal') port.attach()
+    return { ok: true, tsih, nexus, port }
   }
 
   closed(session: TargetSession, closure: SessionClosure): void {
-    const entry = this.#sessions.get(session)
-    if (!entry) return
+    const port = this.#sessions.get(session)
+    if (!port) return
     this.#sessions.delete(session)
-    const loss: NexusLoss = closure === 'logout' ? 'logout' : 'nexus-loss'
-    for (const unit of this.units.values()) unit.detachNexus(entry.nexus, loss)
-    this.#noUnit.detachNexus(entry.nexus, loss)
+    port.detach(closure === 'logout' ? 'logout' : 'nexus-loss')
   }
 
-  // ScsiPort
-
-  submit(task: ScsiTask): void {
-    this.#unit(task.lun).submit(task)
+  /** TARGET COLD RESET: as at power on, nobody is logged in (§11.5.1). */
+  dropAllSessions(reason: string): void {
+    for (const session of [...this.#sessions.keys()]) session.connection.closeAfterSending(reason)
   }
 
-  resume(task: ScsiTask): void {
-    this.#unit(task.lun).resume(task)
-  }
-
-  abort(task: ScsiTask): void {
-    this.#unit(task.lun).abort(task)
-  }
-
-  manage(
-    session: TargetSession,
-    taskManagementFunction: number,
-    lun: number,
-    done: (response: number) => void,
-  ): void {
-    const complete = (): void => done(TaskManagementResponseCode.functionComplete)
-    const unit = this.units.get(lun)
-    switch (taskManagementFunction) {
-      case TaskManagementFunction.targetWarmReset:
-        this.#resetAll(complete)
-        return
-      case TaskManagementFunction.targetColdReset:
-        this.#resetAll(() => {
-          complete()
-          for (const other of [...this.sessions]) other.connection.closeAfterSending('TARGET COLD RESET')
-        })
-        return
-      case TaskManagementFunction.logicalUnitReset:
-        if (unit) unit.reset(complete)
-        else done(TaskManagementResponseCode.lunDoesNotExist)
-        return
-      default: {
-        const everyNexus = taskManagementFunction === TaskManagementFunction.clearTaskSet
-        if (unit) unit.abortTaskSet(session.home.nexus, everyNexus, complete)
-        else done(TaskManagementResponseCode.lunDoesNotExist)
-      }
+  #unitsFor(rule: AccessRule): ReadonlyMap<number, LogicalUnit> {
+    if (!rule.luns) return this.units
+    const units = new Map<number, LogicalUnit>()
+    for (const [seen, lun] of rule.luns) {
+      const unit = this.units.get(lun)
+      if (unit) units.set(seen, unit)
     }
+    return units
   }
 
-  #resetAll(done: () => void): void {
-    let left = this.units.size
-    if (left === 0) done()
-    for (const unit of this.units.values()) {
-      unit.reset(() => {
-        left--
-        if (left === 0) done()
-      })
-    }
-  }
-
-  #unit(lun: number): LogicalUnit {
-    return this.units.get(lun) ?? this.#noUnit
-  }
-
-  /** The session of the same initiator port (the ISID rule, RFC 7143 §4.4.3). */
-  #find(identity: LoginIdentity): TargetSession | undefined {
-    for (const session of this.#sessions.keys()) {
+  /** The session of the same initiator port to the same portal group (the ISID rule, RFC 7143 §4.4.3). */
+  #find(identity: LoginIdentity, group: number): TargetSession | undefined {
+    for (const [session, port] of this.#sessions) {
       const other = session.identity
+      if (port.nexus.relativeTargetPortId !== group) continue
       if (other.initiatorName === identity.initiatorName && other.isid === identity.isid) return session
     }
     return undefined

@@ -1,0 +1,155 @@
+import { LoginStatus } from '../pdu/login-status.ts'
+import type { Pair } from '../session/negotiator.ts'
+import type {
+  LoginAdmission,
+  LoginIdentity,
+  LoginRefusal,
+  SessionClosure,
+  SessionHome,
+  TargetHost,
+} from '../session/target-host.ts'
+import { redirect, refuse } from '../session/target-host.ts'
+import type { TargetSession } from '../session/target-session.ts'
+import { addressOf } from './access.ts'
+import type { IscsiTarget } from './iscsi-target.ts'
+import type { AuthPolicy } from './auth-policy.ts'
+import type { DiscoverySessions } from './discovery-sessions.ts'
+
+export interface PortalOptions {
+  /** Portal group tag, 0..65535. */
+  readonly group: number
+  /**
+   * `host:port` that discovery reports. Without it, the address that it listens on; where that is every address, the
+   * one that the initiator connected to, which is right unless there is address translation in between.
+   */
+  readonly advertise?: string
+  /** `host:port` that it listens on, known once it does. */
+  readonly endpoint: () => string
+  /** Logins of the whole group are sent elsewhere. */
+  readonly moved?: { readonly address: string; readonly permanent: boolean }
+}
+
+/** What the portals of a node share. */
+export interface PortalNode {
+  readonly targets: ReadonlyMap<string, IscsiTarget>
+  readonly portals: readonly TargetPortal[]
+  readonly discoveryAuth: AuthPolicy
+  readonly discoverySessions: DiscoverySessions
+  /** Milliseconds that an address has to wait after failed authentications. */
+  loginWaitMs(address: string): number
+  authenticationFailed(address: string): void
+  /** An initiator proved who it is. */
+  authenticated(address: string): void
+}
+
+/** A network portal's view of the node: login and discovery through one address. */
+export class TargetPortal implements TargetHost {
+  readonly options: PortalOptions
+  readonly #node: PortalNode
+
+  constructor(node: PortalNode, options: PortalOptions) {
+    this.#node = node
+    this.options = options
+  }
+
+  admit(identity: LoginIdentity): LoginAdmission | LoginRefusal {
+    const address = addressOf(identity.peerAddress)
+    const waitMs = this.#node.loginWaitMs(address)
+    if (waitMs > 0) {
+      const reason = `${address} has to wait ${Math.ceil(waitMs)} ms after failed authentications`
+      return refuse(LoginStatus.serviceUnavailable, reason)
+    }
+    if (identity.targetName === '') return this.#admitDiscovery()
+    const target = this.#node.targets.get(identity.targetName)
+    if (!target?.isServedBy(this.options.group)) {
+      return refuse(LoginStatus.notFound, `there is no target ${identity.targetName} at this portal`)
+    }
+    const moved = target.moved ?? this.options.moved
+    if (moved) {
+      const { targetMovedPermanently, targetMovedTemporarily } = LoginStatus
+      return redirect(moved.permanent ? targetMovedPermanently : targetMovedTemporarily, moved.address)
+    }
+    if (!target.accessFor({ ...identity, address, user: undefined })) {
+      return refuse(LoginStatus.authorizationFailure, 'no access rule of the target fits')
+    }
+    const { auth } = identity.type === 'Discovery' ? { auth: this.#node.discoveryAuth } : target
+    return {
+      ok: true,
+      portalGroupTag: this.options.group,
+      targetAlias: target.alias,
+      authMethods: auth.methods,
+      authenticator: (method) => auth.authenticator(method),
+    }
+  }
+
+  establish(identity: LoginIdentity, session: TargetSession): SessionHome | LoginRefusal {
+    if (identity.user !== '') this.#node.authenticated(addressOf(identity.peerAddress))
+    const target = this.#node.targets.get(identity.targetName)
+    if (target) return target.establish(identity, session, this.options.group)
+    return this.#node.discoverySessions.establish(identity, session, this.options.group)
+  }
+
+  reinstate(identity: LoginIdentity): TargetSession | LoginRefusal {
+    const target = this.#node.targets.get(identity.targetName)
+    if (target) return target.findReinstated(identity, this.options.group)
+    return refuse(LoginStatus.sessionDoesNotExist, 'a discovery session has one connection')
+  }
+
+  authenticationFailed(peerAddress: string): void {
+    this.#node.authenticationFailed(addressOf(peerAddress))
+  }
+
+  /**
+   * RFC 7143 Appendix C: `All` in discovery sessions only, a name anywhere, nothing for the session's own target. What
+   * an initiator may not log in to it does not see.
+   */
+  sendTargets(session: TargetSession, value: string): Pair[] | undefined {
+    const { identity } = session
+    if (value === 'All') {
+      if (identity.type !== 'Discovery') return undefined
+      return [...this.#node.targets.values()].flatMap((target) => this.#describe(target, identity))
+    }
+    const name = value === '' ? identity.targetName : value
+    if (name === '') return undefined
+    const target = this.#node.targets.get(name)
+    return target ? this.#describe(target, identity) : []
+  }
+
+  sessionClosed(session: TargetSession, closure: SessionClosure): void {
+    this.#node.discoverySessions.closed(session)
+    this.#node.targets.get(session.identity.targetName)?.closed(session, closure)
+  }
+
+  #admitDiscovery(): LoginAdmission {
+    const auth = this.#node.discoveryAuth
+    return {
+      ok: true,
+      portalGroupTag: undefined,
+      targetAlias: '',
+      authMethods: auth.methods,
+      authenticator: (method) => auth.authenticator(method),
+    }
+  }
+
+  /** One target and the portals of its groups, nothing where the initiator may not log in to it. */
+  #describe(target: IscsiTarget, identity: LoginIdentity): Pair[] {
+    const address = addressOf(identity.peerAddress)
+    if (!target.accessFor({ ...identity, address, user: undefined })) return []
+    const addresses = this.#node.portals
+      .filter(({ options }) => target.isServedBy(options.group))
+      .map(({ options }): Pair => {
+        return ['TargetAddress', `${portalAddress(options, identity.localAddress)},${options.group}`]
+      })
+    return addresses.length === 0 ? [] : [['TargetName', target.name], ...addresses]
+  }
+}
+
+/** Where an initiator that has reached us at `localAddress` finds a portal. */
+function portalAddress({ advertise, endpoint }: PortalOptions, localAddress: string): string {
+  if (advertise !== undefined) return advertise
+  const listening = endpoint()
+  const host = addressOf(listening)
+  if (host !== '0.0.0.0' && host !== '::') return listening
+  const reachedHost = localAddress.slice(0, localAddress.lastIndexOf(':'))
+  return `${reachedHost}${listening.slice(listening.lastIndexOf(':'))}`
+}
