@@ -1,5 +1,4 @@
 import type { LogicalUnit } from '../device/logical-unit.ts'
-import { NoUnit } from '../device/no-unit.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import type { Nexus } from '../scsi/task.ts'
 import type { LoginIdentity, LoginRefusal, SessionClosure, SessionHome } from '../session/target-host.ts'
@@ -36,7 +35,6 @@ export class IscsiTarget {
   readonly moved: TargetOptions['moved']
   readonly #groups: ReadonlySet<number> | undefined
   readonly #access: readonly AccessRule[]
-  readonly #noUnit: LogicalUnit = new NoUnit()
   readonly #sessions = new Map<TargetSession, NexusPort>()
   #lastTsih = 0
 
@@ -91,7 +89,7 @@ export class IscsiTarget {
       readOnly: rule.readOnly ?? false,
       reportLuns: () => [...units.keys()].toSorted((a, b) => a - b),
     }
-    const port = new NexusPort(this, nexus, units, this.#noUnit)
+    const port = new NexusPort(this, nexus, units)
     this.#sessions.set(session, port)
     if (identity.type === 'Normal') port.attach()
     return { ok: true, tsih, nexus, port }

@@ -1,7 +1,13 @@
 import type { LogicalUnit, NexusLoss } from '../device/logical-unit.ts'
+import { NoUnit, ReportLunsUnit } from '../device/no-unit.ts'
 import { TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
 import type { Nexus, ScsiTask } from '../scsi/task.ts'
+import { REPORT_LUNS_LUN } from '../session/lun-number.ts'
 import type { ScsiPort } from '../session/target-host.ts'
+
+/** These keep no state: one serves every nexus. */
+const noUnit: LogicalUnit = new NoUnit()
+const reportLunsUnit: LogicalUnit = new ReportLunsUnit()
 
 /** What a nexus can do to its whole target. */
 interface ResetDomain {
@@ -16,18 +22,11 @@ export class NexusPort implements ScsiPort {
   readonly #target: ResetDomain
   /** By the LUN that this initiator sees. */
   readonly #units: ReadonlyMap<number, LogicalUnit>
-  readonly #noUnit: LogicalUnit
 
-  constructor(
-    target: ResetDomain,
-    nexus: Nexus,
-    units: ReadonlyMap<number, LogicalUnit>,
-    noUnit: LogicalUnit,
-  ) {
+  constructor(target: ResetDomain, nexus: Nexus, units: ReadonlyMap<number, LogicalUnit>) {
     this.#target = target
     this.nexus = nexus
     this.#units = units
-    this.#noUnit = noUnit
   }
 
   attach(): void {
@@ -36,7 +35,8 @@ export class NexusPort implements ScsiPort {
 
   detach(loss: NexusLoss): void {
     for (const unit of this.#distinctUnits()) unit.detachNexus(this.nexus, loss)
-    this.#noUnit.detachNexus(this.nexus, loss)
+    noUnit.detachNexus(this.nexus, loss)
+    reportLunsUnit.detachNexus(this.nexus, loss)
   }
 
   submit(task: ScsiTask): void {
@@ -87,7 +87,7 @@ export class NexusPort implements ScsiPort {
   }
 
   #unit(lun: number): LogicalUnit {
-    return this.#units.get(lun) ?? this.#noUnit
+    return this.#units.get(lun) ?? (lun === REPORT_LUNS_LUN ? reportLunsUnit : noUnit)
   }
 
   /** A unit may be mapped to more than one LUN. */
