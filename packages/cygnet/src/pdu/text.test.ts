@@ -40,6 +40,10 @@ test('padding that a peer counted as text is passed over', () => {
   assert.deepEqual(parse('\0\0'), { ok: true, pairs: [] })
 })
 
+test('§13.24 iSCSIProtocolLevel is a key, small letter and all', () => {
+  assert.deepEqual(parse('iSCSIProtocolLevel=1\0'), { ok: true, pairs: [['iSCSIProtocolLevel', '1']] })
+})
+
 test('X#NodeArchitecture is a key', () => {
   assert.deepEqual(parse('X#NodeArchitecture=OS/1,CPU/2\0'), {
     ok: true,

@@ -16,8 +16,11 @@ export type ParsedText =
 /** Most characters of a key-name. */
 export const MAX_KEY_LENGTH = 63
 
-/** A standard-label; and the "X#" of the one public key that RFC 3720 and RFC 4850 left behind (RFC 7143 §13.26). */
-const KEY_NAME = /^(?:X#)?[A-Z][A-Za-z0-9.\-+@_]*$/
+/**
+ * A standard-label; the "X#" of the one public key that RFC 3720 and RFC 4850 left behind (RFC 7143 §13.26); and
+ * iSCSIProtocolLevel (§13.24), which is a key although no standard-label begins with a small letter.
+ */
+const KEY_NAME = /^(?:(?:X#)?[A-Z][A-Za-z0-9.\-+@_]*|iSCSIProtocolLevel)$/
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
