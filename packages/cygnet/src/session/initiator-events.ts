@@ -1,0 +1,90 @@
+import type { AsyncMessage } from '../pdu/async-message.ts'
+import { AsyncEvent, RejectReason } from '../pdu/codes.ts'
+import type { LoginRedirection } from './initiator-login.ts'
+import type { LoginFailure } from './initiator-login-failure.ts'
+import type { Pair } from './negotiator.ts'
+
+/** Names a request of ours until it is answered. */
+export type RequestId = number
+
+/** What the target wants to say by itself (RFC 7143 §11.9). */
+export type Notice =
+  /** It asks us to log out, which we do at once. */
+  | { readonly kind: 'logout-requested'; readonly withinSeconds: number }
+  /** It is about to drop the connection or the whole session. */
+  | {
+      readonly kind: 'drop-announced'
+      readonly what: 'connection' | 'session'
+      /** Before we may come back. */
+      readonly time2WaitSeconds: number
+      readonly time2RetainSeconds: number
+    }
+  /** A SCSI asynchronous event: the data segment holds sense data. */
+  | { readonly kind: 'scsi-event'; readonly lun: bigint; readonly data: Uint8Array }
+  | { readonly kind: 'vendor-event'; readonly asyncEvent: number; readonly asyncVCode: number }
+
+/** Why a connection ended. */
+export interface Closure {
+  /** Stable, for programs. */
+  readonly code: string
+  /** One sentence. */
+  readonly message: string
+}
+
+export type InitiatorEvent =
+  | { readonly kind: 'logged-in' }
+  | LoginFailure
+  | LoginRedirection
+  /** The answer to a text request. */
+  | { readonly kind: 'text'; readonly request: RequestId; readonly pairs: readonly Pair[] }
+  | { readonly kind: 'pong'; readonly request: RequestId }
+  /** One request failed; the session goes on. */
+  | { readonly kind: 'request-failed'; readonly request: RequestId; readonly failure: Closure }
+  | { readonly kind: 'notice'; readonly notice: Notice }
+  /** The target has confirmed the logout. */
+  | { readonly kind: 'logged-out' }
+  /** The connection is gone, and with it every request that has no answer. */
+  | { readonly kind: 'dropped'; readonly failure: Closure }
+
+/** The notices that are only passed on; undefined for the others. */
+export function noticeOf(message: AsyncMessage, data: Uint8Array): Notice | undefined {
+  switch (message.asyncEvent) {
+    case AsyncEvent.scsiEvent:
+      return { kind: 'scsi-event', lun: message.lun, data }
+    case AsyncEvent.logoutRequest:
+      return { kind: 'logout-requested', withinSeconds: message.parameter3 }
+    case AsyncEvent.connectionDrop:
+    case AsyncEvent.sessionDrop:
+      return {
+        kind: 'drop-announced',
+        what: message.asyncEvent === AsyncEvent.sessionDrop ? 'session' : 'connection',
+        time2WaitSeconds: message.parameter2,
+        time2RetainSeconds: message.parameter3,
+      }
+    case AsyncEvent.negotiationRequest:
+    case AsyncEvent.taskTermination:
+      return undefined
+    default:
+      return { kind: 'vendor-event', asyncEvent: message.asyncEvent, asyncVCode: message.asyncVCode }
+  }
+}
+
+const rejectReasons: Readonly<Record<number, string>> = {
+  [RejectReason.dataDigestError]: 'it arrived with a data digest error',
+  [RejectReason.snackReject]: 'the SNACK was rejected',
+  [RejectReason.protocolError]: 'it breaks the protocol',
+  [RejectReason.commandNotSupported]: 'it is not supported',
+  [RejectReason.immediateCommandReject]: 'there are too many immediate commands',
+  [RejectReason.taskInProgress]: 'its task tag is in use',
+  [RejectReason.invalidDataAck]: 'the data acknowledgement is invalid',
+  [RejectReason.invalidPduField]: 'a field of it is invalid',
+  [RejectReason.longOperationReject]: 'the target has no resources to go on with it',
+  [RejectReason.negotiationReset]: 'the negotiation was reset',
+  [RejectReason.waitingForLogout]: 'the target waits for us to log out',
+}
+
+/** A Reject of one of our requests (§11.17.1). */
+export const rejection = (opcodeName: string, reason: number): Closure => ({
+  code: 'REQUEST_REJECTED',
+  message: `The target rejected our ${opcodeName}: ${rejectReasons[reason] ?? `reason 0x${reason.toString(16).padStart(2, '0')}`}.`,
+})
