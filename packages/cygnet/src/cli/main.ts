@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { CygnetError } from '../base/errors.ts'
+import { configCommand } from './config.ts'
 import { serveCommand } from './serve.ts'
 
 /** Which option does what an error of a lower layer asks for. */
@@ -18,6 +19,7 @@ export function main(args: readonly string[]): void {
     .version(packageVersion())
     .showHelpAfterError('(cygnet --help shows what there is)')
     .addCommand(serveCommand())
+    .addCommand(configCommand())
   program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
     if (!(error instanceof CygnetError)) throw error
     const hint = hints[error.code]

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { matchesName, parseNamePattern } from './name-pattern.ts'
+import { matchesName, type NamePattern, parseNamePattern } from './name-pattern.ts'
 
 const cases: readonly [pattern: string, name: string, fits: boolean][] = [
   ['*', 'iqn.2001-04.com.example:a', true],
@@ -46,7 +46,7 @@ test('a pattern fits what the equivalent regular expression matches', () => {
   fc.assert(
     fc.property(text('ab*'), text('ab'), (pattern, name) => {
       const expected = new RegExp(`^${pattern.replaceAll('*', '.*')}$`).test(name)
-      assert.equal(matchesName(pattern, name), expected)
+      assert.equal(matchesName(pattern as NamePattern, name), expected)
     }),
     { numRuns: 5000 },
   )

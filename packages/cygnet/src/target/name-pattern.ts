@@ -1,15 +1,20 @@
 import { CygnetError } from '../base/errors.ts'
+import { foldIscsiName } from '../session/iscsi-name-profile.ts'
 
 /** RFC 7143 §4.2.7.2: bytes of the longest name; a pattern needs no more characters. */
 const MAX_PATTERN_CHARACTERS = 223
+
+declare const brand: unique symbol
+/** A pattern that was checked and normalised. */
+export type NamePattern = string & { readonly [brand]: 'NamePattern' }
 
 /**
  * Checks a pattern for initiator names and returns it normalised as names are (RFC 7143 §4.2.7.1): `*` stands for any
  * characters, also none; everything else for itself.
  * @throws {CygnetError} NAME_PATTERN_INVALID
  */
-export function parseNamePattern(text: string): string {
-  const pattern = text.normalize('NFKC').toLowerCase()
+export function parseNamePattern(text: string): NamePattern {
+  const pattern = foldIscsiName(text)
   if (!/^(?:\*|(?:iqn|eui|naa)\.)/.test(pattern))
     throw invalid(text, 'it must begin with iqn., eui., naa. or *, such as iqn.1993-08.org.debian:*')
   if (!/^[\p{L}\p{M}\p{N}.:*-]*$/u.test(pattern))
@@ -19,11 +24,11 @@ export function parseNamePattern(text: string): string {
       text,
       `it has ${pattern.length} characters, and at most ${MAX_PATTERN_CHARACTERS} are allowed`,
     )
-  return pattern
+  return pattern as NamePattern
 }
 
-/** Whether a normalised name fits a pattern of `parseNamePattern`. Time is at most the product of both lengths. */
-export function matchesName(pattern: string, name: string): boolean {
+/** Whether a normalised name fits a pattern. Time is at most the product of both lengths. */
+export function matchesName(pattern: NamePattern, name: string): boolean {
   const [head = '', ...parts] = pattern.split('*')
   const tail = parts.pop()
   if (tail === undefined) return name === pattern

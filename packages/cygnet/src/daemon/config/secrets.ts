@@ -1,0 +1,95 @@
+import { readFileSync, statSync } from 'node:fs'
+import { AssertionError } from '../../base/assert.ts'
+import type { SecretSource } from './state.ts'
+
+/** Far more than any secret has. */
+const MAX_SECRET_FILE_BYTES = 4096
+/** Read, write or run by others than owner and group. */
+const OTHERS = 0o007
+
+/** The secrets of a configuration, as they were when it was read. */
+export class Secrets {
+  readonly #texts = new Map<string, string>()
+
+  /** The secret of a source that was read. */
+  of(source: SecretSource): string {
+    const text = this.#texts.get(JSON.stringify(source))
+    if (text === undefined) throw new AssertionError('the secret was not read with its configuration')
+    return text
+  }
+
+  add(source: SecretSource, text: string): void {
+    this.#texts.set(JSON.stringify(source), text)
+  }
+}
+
+/** A secret, or why there is none. */
+export type ReadSecret =
+  | { readonly ok: true; readonly text: string }
+  | { readonly ok: false; readonly expected: string; readonly found: string; readonly remedy: string }
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export function readSecret(source: SecretSource, environment: Environment): ReadSecret {
+  switch (source.kind) {
+    case 'inline':
+      return { ok: true, text: source.text }
+    case 'environment': {
+      const text = environment[source.name]
+      if (text !== undefined && text !== '') return { ok: true, text }
+      return {
+        ok: false,
+        expected: `the environment variable ${source.name} with the secret`,
+        found: text === undefined ? 'no such variable' : 'an empty one',
+        remedy: `set ${source.name} for the server, and for this check`,
+      }
+    }
+    case 'file':
+      return readSecretFile(source.path)
+  }
+}
+
+/** One line; the line break behind it is not part of the secret. */
+function readSecretFile(path: string): ReadSecret {
+  const expected = 'a file with the secret in one line'
+  const fault = fileFault(path)
+  if (fault) return { ok: false, expected, ...fault }
+  const text = readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+  if (text === '')
+    return { ok: false, expected, found: `${path}, which is empty`, remedy: 'write the secret into it' }
+  if (/[\r\n]/.test(text)) {
+    const remedy = 'leave only the line with the secret'
+    return { ok: false, expected, found: `several lines in ${path}`, remedy }
+  }
+  return { ok: true, text }
+}
+
+/** Why a small file cannot be read; undefined where it can. */
+export function fileFault(
+  path: string,
+  mostBytes = MAX_SECRET_FILE_BYTES,
+): { found: string; remedy: string } | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  if (stats === undefined)
+    return {
+      found: `no file ${path}`,
+      remedy: 'create it, or correct the path; it starts at the folder of this file',
+    }
+  if (!stats.isFile()) return { found: `${path}, which is no file`, remedy: 'correct the path' }
+  if (stats.size > mostBytes)
+    return {
+      found: `${stats.size} bytes in ${path}`,
+      remedy: `at most ${mostBytes} are read: correct the path`,
+    }
+  try {
+    readFileSync(path)
+  } catch (error) {
+    const found = `${path}, which cannot be read (${(error as NodeJS.ErrnoException).code})`
+    return { found, remedy: 'let the user of the server read it' }
+  }
+  return undefined
+}
+
+/** Whether users of this machine other than owner and group may use the file; never on Windows, which has other rights. */
+export const isOpenToOthers = (path: string): boolean =>
+  process.platform !== 'win32' && ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & OTHERS) !== 0
