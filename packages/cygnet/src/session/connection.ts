@@ -138,7 +138,7 @@ export abstract class Connection<TimerName extends string, Event> implements Pdu
     this.#wake()
   }
 
-  protected emit(event: Event): void {
+  emit(event: Event): void {
     this.#events.push(event)
     this.wake()
   }

@@ -69,6 +69,16 @@ export function noticeOf(message: AsyncMessage, data: Uint8Array): Notice | unde
   }
 }
 
+export const brokenProtocol = (what: string): Closure => ({
+  code: 'PROTOCOL_ERROR',
+  message: `The target broke the iSCSI protocol (${what}): update or report its software.`,
+})
+
+export const lostConnection = (reason: string): Closure => ({
+  code: 'CONNECTION_LOST',
+  message: `The connection to the target was lost: ${reason}.`,
+})
+
 const rejectReasons: Readonly<Record<number, string>> = {
   [RejectReason.dataDigestError]: 'it arrived with a data digest error',
   [RejectReason.snackReject]: 'the SNACK was rejected',
