@@ -57,6 +57,8 @@ export class IscsiTask extends ScsiTask implements Outgoing {
   reservedBytes = 0
   /** Ended by task management or with its session: it gets no response. */
   aborting = false
+  /** Aborted at its logical unit because its data is unusable: it ends with sense data (§11.4.7.2). */
+  failing = false
   /** Told when the task has ended by task management. */
   onAborted: (() => void) | undefined
   /** It takes a place of the command window: delivered, and not immediate. */

@@ -154,9 +154,10 @@ export class TargetSession implements TaskSession {
   taskDone(scsiTask: ScsiTask): void {
     const task = scsiTask as IscsiTask
     if (task.aborted) {
-      if (task.dataOutTransfer?.fault !== undefined && !task.aborting) {
+      const fault = task.dataOutTransfer?.fault
+      if (fault !== undefined && task.failing && !task.aborting) {
         task.aborted = false
-        faultTask(task, task.dataOutTransfer.fault)
+        faultTask(task, fault)
       } else task.aborting = true
     }
     task.state = 'owed'
@@ -172,10 +173,19 @@ export class TargetSession implements TaskSession {
     this.#submitWaiting()
   }
 
+  /** Its response has not been made yet: task management can still end it. */
+  canAbort(task: IscsiTask): boolean {
+    return !task.aborting && (!task.isDone || task.state === 'owed')
+  }
+
   /** Ends one task by task management: no response will be sent for it. `done` when it has ended. */
   abort(task: IscsiTask, done?: () => void): void {
-    if (task.isDone || task.aborting) return
+    if (!this.canAbort(task)) return
     task.aborting = true
+    if (task.state === 'owed') {
+      done?.()
+      return
+    }
     task.onAborted = done
     if (task.state === 'submitted') {
       this.home.port.abort(task)
@@ -186,11 +196,12 @@ export class TargetSession implements TaskSession {
     task.finish()
   }
 
-  /** Ends the tasks before `cmdSN` that are not with their logical unit yet: what a group function covers besides the unit's own. */
-  abortWaiting(lun: number | undefined, cmdSN: number): void {
+  /** Ends the tasks before `cmdSN` that are not with their logical unit, not yet or no longer: what a group function covers besides the unit's own. */
+  abortOutside(lun: number | undefined, cmdSN: number): void {
     for (const task of [...this.#tasks.values()]) {
       const isOlder = task.command.immediate || serialLess(task.command.cmdSN, cmdSN)
-      if (task.state === 'waiting' && isOlder && (lun === undefined || task.lun === lun)) this.abort(task)
+      if (task.state === 'submitted' || !isOlder) continue
+      if (lun === undefined || task.lun === lun) this.abort(task)
     }
   }
 
@@ -243,7 +254,9 @@ export class TargetSession implements TaskSession {
     const transfer = task.dataOutTransfer
     if (!transfer) return
     if (transfer.fault !== undefined) {
-      if (!transfer.isOwed) this.home.port.abort(task)
+      if (transfer.isOwed) return
+      task.failing = true
+      this.home.port.abort(task)
       return
     }
     if (transfer.isUnsolicitedOpen) return
@@ -298,6 +311,7 @@ export class TargetSession implements TaskSession {
 
   #end(task: IscsiTask): void {
     if (task.state === 'ended') return
+    if (task.state === 'owed') task.discard()
     task.state = 'ended'
     task.dataOutTransfer?.release()
     if (this.#tasks.get(task.tag) === task) this.#tasks.delete(task.tag)

@@ -66,7 +66,7 @@ export function manageTasks(phase: TaskManagementPhase, pdu: ReceivedPdu): void 
 function abortTask(phase: TaskManagementPhase, request: TaskManagementRequest, respond: Respond): void {
   const { session, connection } = phase
   const task = session.task(request.referencedTaskTag)
-  if (task && !task.isDone && !task.aborting) {
+  if (task && session.canAbort(task)) {
     session.abort(task, () => {
       respond(Response.functionComplete)
       // Data that R2Ts have asked for may still come, or never: the first such task starts the wait for all.
@@ -97,14 +97,14 @@ function manageGroup(phase: TaskManagementPhase, request: TaskManagementRequest,
     request.function === TaskManagementFunction.targetColdReset
   const lun = isTargetWide ? undefined : lunOf(request.lun)
   const run = (): void => {
-    session.abortWaiting(lun, request.cmdSN)
+    session.abortOutside(lun, request.cmdSN)
     session.home.port.manage(request.function, lun ?? 0, (response) => {
       session.whenNothingOwed(() => respond(response))
       if (session.isWaitingForOwed) connection.startDrainTimer()
     })
   }
   if (isTargetWide) {
-    session.abortWaiting(lun, request.cmdSN)
+    session.abortOutside(lun, request.cmdSN)
     session.window.plugBelow(request.cmdSN)
     run()
     phase.deliverReady()

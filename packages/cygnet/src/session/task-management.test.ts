@@ -147,6 +147,15 @@ describe('§11.5.1 ABORT TASK', () => {
     assertAllFree(peer)
   })
 
+  test('§7.8 of a task that has failed and waits for the last of its data: it is not answered any more', () => {
+    const peer = loggedIn({}, [['InitialR2T', 'No']])
+    const more = { write: true, final: false, expectedDataTransferLength: 512, initiatorTaskTag: 50 }
+    assert.deepEqual(peer.command(fakeCdb(FakeOpcode.fail), more), [])
+    assertResponse(abort(peer, 50, 1), Response.functionComplete)
+    assert.deepEqual(others(peer.dataOut({ initiatorTaskTag: 50 }, pattern(512))), [])
+    assertAllFree(peer)
+  })
+
   test('§11.6.1 of a command that never came: its CmdSN counts as received', () => {
     const peer = loggedIn()
     peer.cmdSN = 2
@@ -236,6 +245,16 @@ describe('§11.5.1 functions for many tasks', () => {
     assert.deepEqual(peer.taskManagement({ function: Function.logicalUnitReset }), [])
     assert.deepEqual(peer.advance(499), [])
     assertResponse(peer.advance(1), Response.functionComplete)
+    assertAllFree(peer)
+  })
+
+  test('§11.5.1 a task that has failed and waits for the last of its data has no response after that', () => {
+    const peer = loggedIn({}, [['InitialR2T', 'No']])
+    const more = { write: true, final: false, expectedDataTransferLength: 512, initiatorTaskTag: 50 }
+    assert.deepEqual(peer.command(fakeCdb(FakeOpcode.fail), more), [])
+    assert.deepEqual(peer.taskManagement({ function: Function.logicalUnitReset }), [])
+    const answers = peer.dataOut({ initiatorTaskTag: 50 }, pattern(512))
+    assertResponse(others(answers), Response.functionComplete)
     assertAllFree(peer)
   })
 
