@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type AccessRule, addressOf, findAccess } from './access.ts'
 import { parseAddressRange } from './address-range.ts'
+import { parseNamePattern } from './name-pattern.ts'
 
 const debian = 'iqn.1993-08.org.debian:01:host'
 const rule = (more: AccessRule): AccessRule => more
@@ -18,13 +19,16 @@ describe('access rules', () => {
   })
 
   test('the first rule that fits decides', () => {
-    const other = rule({ initiators: ['iqn.2026-11.dev.example:*'] })
-    const readOnly = rule({ initiators: ['iqn.1993-08.org.debian:*'], readOnly: true })
+    const other = rule({ initiators: [parseNamePattern('iqn.2026-11.dev.example:*')] })
+    const readOnly = rule({ initiators: [parseNamePattern('iqn.1993-08.org.debian:*')], readOnly: true })
     assert.equal(findAccess([other, readOnly, rule({})], who), readOnly)
   })
 
   test('every condition of a rule must hold', () => {
-    const both = rule({ initiators: [debian], addresses: [parseAddressRange('192.168.0.0/16')] })
+    const both = rule({
+      initiators: [parseNamePattern(debian)],
+      addresses: [parseAddressRange('192.168.0.0/16')],
+    })
     assert.equal(findAccess([both], who), undefined)
     assert.equal(findAccess([both], { ...who, address: '192.168.1.1' }), both)
   })

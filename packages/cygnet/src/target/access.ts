@@ -1,10 +1,10 @@
 import { type AddressRange, matchesRange } from './address-range.ts'
-import { matchesName } from './name-pattern.ts'
+import { matchesName, type NamePattern } from './name-pattern.ts'
 
 /** Who may log in to a target, and what it then sees. Every condition that is there must hold. */
 export interface AccessRule {
   /** Patterns of initiator names, `*` for any characters. */
-  readonly initiators?: readonly string[]
+  readonly initiators?: readonly NamePattern[]
   readonly addresses?: readonly AddressRange[]
   /** CHAP users. */
   readonly users?: readonly string[]
