@@ -18,7 +18,19 @@ export type AuthStep =
   /** Everything that was to be proven is proven. `user`: who the peer is, for access rules and the log. */
   | { readonly kind: 'done'; readonly send: readonly Pair[]; readonly user: string }
   /**
-   * The login fails: Authentication failure, 0201. `reason` is for our own log alone: the peer must not learn whether
-   * the user or the secret was wrong.
+   * The login fails. `reason` is for our own log alone: the peer must not learn whether the user or the secret was
+   * wrong. A target answers with the status of the fault (RFC 7143 §9.2), or with Authentication failure, 0201, where
+   * there is none; an initiator closes the connection.
    */
-  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: string; readonly fault?: AuthFault }
+
+/** Keys or values that the step does not allow, whatever the secrets are: names of login statuses. */
+export type AuthFault = 'initiatorError' | 'missingParameter'
+
+export type AuthFailure = Extract<AuthStep, { readonly kind: 'failed' }>
+
+export const failed = (reason: string, fault?: AuthFault): AuthFailure =>
+  fault === undefined ? { kind: 'failed', reason } : { kind: 'failed', reason, fault }
+
+/** Keys that belong to an authentication method and go to its authenticator; all others are negotiated. */
+export const isAuthenticationKey = (key: string): boolean => /^(?:CHAP|SRP|KRB)_|^TargetAuth$/.test(key)
