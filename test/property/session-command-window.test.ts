@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { serialAdd, serialDistance } from '../../packages/cygnet/src/base/serial32.ts'
 import { CommandWindow } from '../../packages/cygnet/src/session/command-window.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { FakeOpcode, fakeCdb } from '../../packages/cygnet/src/session/fake-target.test-helper.ts'
 import { namesPairs, TestPeer } from '../../packages/cygnet/src/session/peer.test-helper.ts'
 import { TaskManagementFunction } from '../../packages/cygnet/src/pdu/codes.ts'

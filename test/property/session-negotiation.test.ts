@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { encodeText, parseText } from '../../packages/cygnet/src/pdu/text.ts'
 import { type KeyName, type KeySpec, keys } from '../../packages/cygnet/src/session/keys.ts'
 import { Negotiator, type Preferences } from '../../packages/cygnet/src/session/negotiator.ts'
