@@ -60,15 +60,17 @@ export interface StreamReport {
 
 /** Checks a capture whole and describes each of its connections. */
 export async function judgeCapture(file: string, port: number): Promise<StreamReport[]> {
-  const read = ['-2', '-r', file, '-d', `tcp.port==${port},iscsi`, '-o', 'iscsi.bogus_pdu_filter:FALSE']
+  // Segments that two processors recorded at the same time may stand in the wrong order.
+  const settings = ['-o', 'iscsi.bogus_pdu_filter:FALSE', '-o', 'tcp.reassemble_out_of_order:TRUE']
+  const read = ['-2', '-r', file, '-d', `tcp.port==${port},iscsi`, ...settings]
   const tshark = async (...args: string[]) =>
     (await runOk(peerPath('tshark'), [...read, ...args], { timeoutMs: 120_000 })).stdout
   const digests = await tshark('-O', 'iscsi', '-Y', 'iscsi')
   const verdicts = [...digests.matchAll(/(Header|Data)Digest: 0x[0-9a-f]+ \((\w+) CRC32/g)]
   const bad = verdicts.filter((verdict) => verdict[2] !== 'Good').map((verdict) => verdict[0])
   assert.deepEqual(bad, [], 'digests that are not good')
-  const once = 'tcp.len>0 && !tcp.analysis.retransmission'
-  const undecoded = await tshark('-Y', `${once} && !iscsi && !tcp.reassembled_in`)
+  const unread = 'tcp.len>0 && !iscsi && !tcp.reassembled_in && !tcp.analysis.retransmission'
+  const undecoded = await tshark('-Y', unread)
   assert.equal(undecoded, '', 'segments that are not iSCSI')
   const wrong = 'iscsi.opcode.invalid || iscsi.keyvalue.invalid || iscsi.opcode==0x3f'
   assert.equal(await tshark('-Y', wrong), '', 'PDUs of unknown kind, and Rejects')
@@ -85,7 +87,7 @@ export async function judgeCapture(file: string, port: number): Promise<StreamRe
     'iscsi.headerdigest32',
     'iscsi.datadigest32',
   ]
-  const table = await tshark('-Y', once, '-T', 'fields', ...fields.flatMap((field) => ['-e', field]))
+  const table = await tshark('-Y', 'tcp.len>0', '-T', 'fields', ...fields.flatMap((field) => ['-e', field]))
   const streams = tally(table, port)
   const digestFields = streams.reduce(
     (sum, { headerDigests, dataDigests }) => sum + headerDigests + dataDigests,
@@ -107,19 +109,22 @@ async function checkMalformed(tshark: (...args: string[]) => Promise<string>): P
       .filter((row) => row !== '')
       .map((row) => row.split('\t'))
   }
-  const inquiries = await rows(
-    'scsi_sbc.opcode==0x12',
+  // One frame may hold several PDUs: its fields are lists.
+  const commands = await rows(
+    'iscsi.opcode==0x01',
     'frame.number',
     'iscsi.scsicommand.expecteddatatransferlength',
   )
-  const bufferBytes = new Map(inquiries.map(([frame, length]) => [frame, length]))
-  const malformed = await rows(
-    '_ws.malformed',
-    'frame.number',
-    'iscsi.request_frame',
-    'iscsi.datasegmentlength',
+  const bufferBytes = new Map(commands.map(([frame, lengths = '']) => [frame, lengths.split(',')]))
+  const fields = ['_ws.col.Info', 'frame.number', 'iscsi.request_frame', 'iscsi.datasegmentlength']
+  const unexplained = (await rows('_ws.malformed', ...fields)).filter(
+    ([info = '', , requests = '', lengths = '']) => {
+      const buffers = requests.split(',').flatMap((request) => bufferBytes.get(request) ?? [])
+      return (
+        !info.includes('Inquiry Response') || !lengths.split(',').some((length) => buffers.includes(length))
+      )
+    },
   )
-  const unexplained = malformed.filter(([, request, length]) => bufferBytes.get(request) !== length)
   assert.deepEqual(unexplained, [], 'malformed: frame, frame of the request, data segment length')
 }
 
