@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { CygnetError } from '../base/errors.ts'
 import { BufferPool } from '../base/pool.ts'
 import { DiskUnit } from '../device/disk-unit.ts'
+import { ConnectionLimits } from '../runtime/connection-limits.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { installNativeCrc32c } from '../runtime/crc32c-native.ts'
 import { NodeDiskIO } from '../runtime/disk-io.ts'
@@ -79,6 +80,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     }),
     pool,
     limits: defaultTargetLimits,
+    connectionLimits: new ConnectionLimits(),
     clock: systemClock,
     onEvent: (peerAddress, event) => connectionLog.record(peerAddress, event),
   })

@@ -4,6 +4,7 @@ import type { BufferPool } from '../base/pool.ts'
 import type { TargetLimits } from '../session/limits.ts'
 import { type ConnectionEvent, TargetConnection } from '../session/target-connection.ts'
 import type { TargetHost } from '../session/target-host.ts'
+import type { LimitedConnection } from './connection-limits.ts'
 import { SocketReader } from './socket-reader.ts'
 
 /** Receive segments before the login is over: a thousand silent connections must not cost much. */
@@ -35,9 +36,11 @@ export const formatEndpoint = (address: string | undefined, port: number | undef
 }
 
 /** Node's side of one connection: moves bytes, keeps its one timer, passes events on. */
-export class TcpConnection {
+export class TcpConnection implements LimitedConnection {
   readonly protocol: TargetConnection
   readonly peerAddress: string
+  /** IP address of the peer. */
+  readonly address: string
   readonly #options: TcpConnectionOptions
   readonly #reader: SocketReader
   readonly #socket: Socket
@@ -52,6 +55,7 @@ export class TcpConnection {
     const { pool, clock } = options
     this.#options = options
     this.peerAddress = formatEndpoint(accepted.remoteAddress, accepted.remotePort)
+    this.address = accepted.remoteAddress ?? 'unknown'
     this.protocol = new TargetConnection({
       host: options.host,
       pool,
@@ -76,6 +80,17 @@ export class TcpConnection {
     socket.on('close', () => this.#closed())
     socket.on('drain', () => this.#flush())
     this.#arm()
+  }
+
+  get isLoggingIn(): boolean {
+    return this.protocol.state === 'login'
+  }
+
+  /** Makes room for another. */
+  evict(reason: string): void {
+    this.protocol.drop(reason)
+    this.#flush()
+    this.#socket.destroy()
   }
 
   /** Ends the TCP connection now. */

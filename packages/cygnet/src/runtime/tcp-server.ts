@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { CygnetError } from '../base/errors.ts'
 import type { ConnectionEvent } from '../session/target-connection.ts'
+import type { ConnectionLimits } from './connection-limits.ts'
 import { formatEndpoint, TcpConnection, type TcpConnectionOptions } from './tcp-connection.ts'
 
 export interface TcpServerOptions extends Omit<TcpConnectionOptions, 'onEvent' | 'onClosed'> {
@@ -8,6 +9,8 @@ export interface TcpServerOptions extends Omit<TcpConnectionOptions, 'onEvent' |
   readonly address: string
   /** 0..65535; 0: the system picks one. */
   readonly port: number
+  /** Shared by all portals. */
+  readonly connectionLimits: ConnectionLimits
   readonly onEvent: (peerAddress: string, event: ConnectionEvent) => void
 }
 
@@ -79,12 +82,23 @@ export class TcpServer {
       socket.destroy()
       return
     }
-    this.#connections.add(
-      new TcpConnection(socket, {
-        ...this.#options,
-        onEvent: (connection, event) => this.#options.onEvent(connection.peerAddress, event),
-        onClosed: (connection) => this.#connections.delete(connection),
-      }),
-    )
+    const { connectionLimits, onEvent } = this.#options
+    const refusal = connectionLimits.refusal(socket.remoteAddress)
+    if (refusal !== undefined) {
+      const peerAddress = formatEndpoint(socket.remoteAddress, socket.remotePort)
+      socket.destroy()
+      onEvent(peerAddress, { kind: 'dropped', reason: refusal })
+      return
+    }
+    const accepted = new TcpConnection(socket, {
+      ...this.#options,
+      onEvent: (connection, event) => onEvent(connection.peerAddress, event),
+      onClosed: (connection) => {
+        this.#connections.delete(connection)
+        connectionLimits.remove(connection)
+      },
+    })
+    this.#connections.add(accepted)
+    connectionLimits.add(accepted)
   }
 }
