@@ -1,4 +1,6 @@
-import { join, isAbsolute, normalize } from 'node:path'
+import { isAbsolute, join, normalize } from 'node:path'
+import { hex } from '../../base/bytes.ts'
+import { checkChapSecret, checkChapUser, MIN_SECRET_BYTES } from '../../session/auth/chap-secrets.ts'
 import { errorAt, errorAtKey, type Finding, warningAt } from './finding.ts'
 import type { Path } from './problem.ts'
 import type { SoundPart } from './prune.ts'
@@ -6,8 +8,6 @@ import type { AuthConfig, CredentialConfig, PortalConfig } from './schema.ts'
 import { type Environment, fileFault, isOpenToOthers, readSecret, type Secrets } from './secrets.ts'
 import type { SecretSource } from './state.ts'
 
-/** RFC 7143 §9.2.1: without IPsec, a CHAP secret has at least 96 bits. */
-const LEAST_SECRET_BYTES = 12
 /** Certificates and keys in PEM, with all their authorities. */
 const MAX_PEM_BYTES = 4 * 1024 * 1024
 
@@ -24,9 +24,11 @@ export function checkAuth(part: SoundPart, surroundings: Surroundings, secrets: 
     { auth: discovery.auth, path: ['discovery', 'auth'] },
     ...Object.entries(targets).map(([key, { auth }]) => ({ auth, path: ['targets', key, 'auth'] })),
   ]
-  const reader = new CredentialChecker(part, surroundings, secrets)
+  const checker = new CredentialChecker(part, surroundings, secrets)
+  for (const { auth, path } of places) if (auth) checker.check(auth, path)
+  checker.compare()
   return [
-    ...places.flatMap(({ auth, path }) => (auth ? reader.check(auth, path) : [])),
+    ...checker.findings,
     ...portals.flatMap((portal, i) => checkTlsFiles(portal, ['portals', i, 'tls'], surroundings)),
   ]
 }
@@ -46,7 +48,19 @@ export function secretSource(credential: CredentialConfig, folder: string): Secr
 
 const settingOf = { file: 'secretFile', environment: 'secretEnv', inline: 'secret' } as const
 
+/** A credential whose secret could be read. */
+interface KnownCredential {
+  readonly user: string
+  readonly secretHex: string
+  readonly role: 'user' | 'target'
+  /** Of its secret. */
+  readonly path: Path
+}
+
+/** Looks at credentials one by one, and then at all together. */
 class CredentialChecker {
+  readonly findings: Finding[] = []
+  readonly #known: KnownCredential[] = []
   readonly #part: SoundPart
   readonly #surroundings: Surroundings
   readonly #secrets: Secrets
@@ -57,10 +71,8 @@ class CredentialChecker {
     this.#secrets = secrets
   }
 
-  check(auth: AuthConfig, path: Path): Finding[] {
-    const { users, mutual, algorithms } = auth
-    const findings: Finding[] = []
-    const texts = new Set<string>()
+  check(auth: AuthConfig, path: Path): void {
+    const { users, mutual, algorithms, requireMutual } = auth
     const names = users.map(({ user }) => user)
     for (const [i, user] of users.entries()) {
       const userPath = [...path, 'users', i]
@@ -70,63 +82,94 @@ class CredentialChecker {
           found: `"${user.user}" again`,
           remedy: 'remove one of the two',
         }
-        findings.push(errorAt([...userPath, 'user'], words))
+        this.findings.push(errorAt([...userPath, 'user'], words))
       }
-      const text = this.#read(user, auth, userPath, findings)
-      if (text !== undefined) texts.add(text)
+      this.#checkCredential(user, 'user', auth, userPath)
     }
-    if (mutual) {
-      const mutualPath = [...path, 'mutual']
-      const text = this.#read(mutual, auth, mutualPath, findings)
-      if (text !== undefined && texts.has(text)) {
-        findings.push(
-          errorAtKey(mutualPath, {
-            expected: 'a secret that no user has',
-            found: 'the secret of a user',
-            remedy: 'choose another: who knows one secret must not be able to pass as the other side',
-          }),
-        )
-      }
+    if (mutual) this.#checkCredential(mutual, 'target', auth, [...path, 'mutual'])
+    else if (requireMutual && this.#part.isWhole(this.#part.inFile(path))) {
+      const words = { expected: 'mutual where it is required', found: 'none', remedy: 'add mutual' }
+      this.findings.push(errorAtKey([...path, 'requireMutual'], words))
     }
     for (const [i, algorithm] of algorithms.entries()) {
       if (algorithms.indexOf(algorithm) === i) continue
       const words = { expected: 'each algorithm once', found: `${algorithm} again`, remedy: 'remove it' }
-      findings.push(errorAt([...path, 'algorithms', i], words))
+      this.findings.push(errorAt([...path, 'algorithms', i], words))
     }
-    return findings
   }
 
-  #read(credential: CredentialConfig, auth: AuthConfig, path: Path, findings: Finding[]): string | undefined {
+  /** RFC 7143 §9.2.1: each direction has secrets of its own, whichever the target; and each user should. */
+  compare(): void {
+    for (const [i, { user, role, secretHex, path }] of this.#known.entries()) {
+      const same = this.#known.filter((other) => other.secretHex === secretHex)
+      const ofUser = same.find((other) => other.role === 'user')
+      if (role === 'target' && ofUser) {
+        this.findings.push(
+          errorAt(path, {
+            expected: 'a secret that no user has',
+            found: `the secret of the user "${ofUser.user}"`,
+            remedy: 'choose another, so that neither side can pass for the other',
+          }),
+        )
+      }
+      const first = same.find((other) => other.role === role && other.user !== user)
+      if (role === 'user' && first && this.#known.indexOf(first) < i) {
+        this.findings.push(
+          warningAt(path, {
+            expected: 'a secret of its own for each user',
+            found: `the secret of the user "${first.user}"`,
+            remedy: 'choose another, so that neither can pass for the other',
+          }),
+        )
+      }
+    }
+  }
+
+  #checkCredential(
+    credential: CredentialConfig,
+    role: KnownCredential['role'],
+    auth: AuthConfig,
+    path: Path,
+  ): void {
+    const { findings } = this
+    const { user } = credential
+    if (checkChapUser(user) !== undefined) {
+      const words = {
+        expected: 'a user name of 1 to 255 bytes',
+        found: JSON.stringify(user),
+        remedy: 'shorten it',
+      }
+      findings.push(errorAt([...path, 'user'], words))
+    }
     const source = secretSource(credential, this.#surroundings.folder)
     if (source === undefined) {
       const given = Object.values(settingOf).filter((name) => credential[name] !== undefined)
-      if (given.length > 0 || this.#part.isWhole(this.#part.inFile(path))) {
-        const found = given.length === 0 ? 'none of them' : given.join(' and ')
-        const remedy = given.length === 0 ? 'say where the secret is' : 'keep one of them'
-        findings.push(errorAtKey(path, { expected: 'one of secretFile, secretEnv, secret', found, remedy }))
-      }
-      return undefined
+      if (given.length === 0 && !this.#part.isWhole(this.#part.inFile(path))) return
+      const found = given.length === 0 ? 'none of them' : given.join(' and ')
+      const remedy = given.length === 0 ? 'say where the secret is' : 'keep one of them'
+      findings.push(errorAtKey(path, { expected: 'one of secretFile, secretEnv, secret', found, remedy }))
+      return
     }
     const at = [...path, settingOf[source.kind]]
     const read = readSecret(source, this.#surroundings.environment)
     if (!read.ok) {
-      findings.push(errorAt(at, read))
-      return undefined
+      const { expected, found, remedy } = read
+      findings.push(errorAt(at, { expected, found, remedy }))
+      return
     }
-    const { text } = read
-    this.#secrets.add(source, text)
-    const lengthBytes = Buffer.byteLength(text)
-    if (lengthBytes < LEAST_SECRET_BYTES && !auth.allowShortSecrets) {
+    const { secret } = read
+    this.#secrets.add(source, secret)
+    this.#known.push({ user, role, secretHex: hex(secret), path: at })
+    if (checkChapSecret(secret, auth.allowShortSecrets) !== undefined) {
       findings.push(
         errorAt(at, {
-          expected: `a secret of at least ${LEAST_SECRET_BYTES} bytes`,
-          found: `one of ${lengthBytes}`,
+          expected: `a secret of at least ${MIN_SECRET_BYTES} bytes`,
+          found: `one of ${secret.length}`,
           remedy: 'choose a longer one, such as from openssl rand -hex 16, or set allowShortSecrets: true',
         }),
       )
     }
     findings.push(...warnAbout(source, at))
-    return text
   }
 }
 

@@ -102,12 +102,11 @@ function lunOf(
 
 function authOf(auth: AuthConfig | undefined, folder: string): AuthState | null {
   if (!auth) return null
-  const { users, mutual, algorithms, allowShortSecrets } = auth
+  const { users, mutual, ...settings } = auth
   return {
     users: users.map((user) => credentialOf(user, folder)),
     mutual: mutual ? credentialOf(mutual, folder) : null,
-    algorithms,
-    allowShortSecrets,
+    ...settings,
   }
 }
 

@@ -7,6 +7,8 @@ import type { IssueParams } from './schema.ts'
 
 type Issue = core.$ZodIssue
 
+const REPLACE = 'replace it by what is expected'
+
 /** What the schema found wrong with a file's data. */
 export const findingsOf = (issues: readonly Issue[], data: unknown): Finding[] =>
   issues.flatMap((issue) => findingsOfIssue(issue, [], data))
@@ -25,7 +27,7 @@ function findingsOfIssue(issue: Issue, base: Path, data: unknown): Finding[] {
       return [{ ...common, remedy: 'see the guide for the two ways to write it' }]
     }
     case 'custom':
-      return [{ ...common, remedy: (issue.params as IssueParams | undefined)?.remedy ?? 'correct it' }]
+      return [{ ...common, remedy: (issue.params as IssueParams | undefined)?.remedy ?? REPLACE }]
     case 'invalid_type':
       return [
         { ...common, at: value === undefined ? 'key' : 'value', remedy: typeRemedy(issue, path, value) },
@@ -39,7 +41,7 @@ function findingsOfIssue(issue: Issue, base: Path, data: unknown): Finding[] {
       return [{ ...common, remedy: near === undefined ? 'choose one of them' : `did you mean ${near}?` }]
     }
     default:
-      return [{ ...common, remedy: 'correct it' }]
+      return [{ ...common, remedy: REPLACE }]
   }
 }
 
@@ -70,7 +72,8 @@ function typeRemedy(issue: core.$ZodIssueInvalidType, path: Path, value: unknown
     return 'write it without quotes and units'
   if (issue.expected === 'object' || issue.expected === 'record')
     return 'write KEY: VALUE lines, indented below it'
-  return 'correct it'
+  if (issue.expected === 'int' && typeof value === 'number') return 'choose a whole number'
+  return 'write one value behind the colon'
 }
 
 /** Texts and lists that are too long or too short are told with their length. */

@@ -1,13 +1,14 @@
 import * as z from 'zod'
 import { CygnetError } from '../../base/errors.ts'
 import { MAX_LUN } from '../../scsi/lun.ts'
+import { chapAlgorithmNames } from '../../session/auth/chap-algorithms.ts'
 import { formatAddressRange, parseAddressRange } from '../../target/address-range.ts'
 import { parseNamePattern } from '../../target/name-pattern.ts'
 import { type Address, ISCSI_PORT, parseAddress } from '../address.ts'
 import { logLevels } from '../log-level.ts'
 import { parseSize } from '../size.ts'
 import { backoffSettings, type LimitSetting, limitSettings } from './limits.ts'
-import { chapAlgorithms, defaultGroup, defaultPortal } from './state.ts'
+import { defaultGroup, defaultPortal } from './state.ts'
 
 /*
  * The shape of cygnet.yaml. Each setting's `title` says what is expected, in error messages and in editors; its
@@ -101,11 +102,19 @@ const auth = z
       .describe('How the target authenticates itself to initiators that ask for it.')
       .optional(),
     algorithms: z
-      .array(z.enum(chapAlgorithms).meta({ title: `one of ${chapAlgorithms.join(', ')}` }))
+      .array(z.enum(chapAlgorithmNames).meta({ title: `one of ${chapAlgorithmNames.join(', ')}` }))
       .min(1)
       .meta({ title: 'a list of algorithms, the most wanted first' })
       .describe('CHAP algorithms that are accepted, the most wanted first.')
-      .default([...chapAlgorithms]),
+      .default([...chapAlgorithmNames]),
+    preference: z
+      .enum(['target', 'initiator'])
+      .meta({ title: 'target or initiator' })
+      .describe('Whose order of algorithms decides.')
+      .default('target'),
+    requireMutual: flag()
+      .describe('Refuses initiators that do not ask the target to authenticate itself.')
+      .default(false),
     allowShortSecrets: flag().describe('Accept secrets of less than 12 bytes.').default(false),
   })
   .meta({ title: 'a mapping with users' })

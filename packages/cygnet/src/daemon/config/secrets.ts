@@ -1,31 +1,33 @@
 import { readFileSync, statSync } from 'node:fs'
 import { AssertionError } from '../../base/assert.ts'
+import { chapSecretFromText } from '../../session/auth/chap-secrets.ts'
 import type { SecretSource } from './state.ts'
 
 /** Far more than any secret has. */
 const MAX_SECRET_FILE_BYTES = 4096
+const LINE_FEED = 0x0a
 /** Read, write or run by others than owner and group. */
 const OTHERS = 0o007
 
 /** The secrets of a configuration, as they were when it was read. */
 export class Secrets {
-  readonly #texts = new Map<string, string>()
+  readonly #secrets = new Map<string, Uint8Array>()
 
   /** The secret of a source that was read. */
-  of(source: SecretSource): string {
-    const text = this.#texts.get(JSON.stringify(source))
-    if (text === undefined) throw new AssertionError('the secret was not read with its configuration')
-    return text
+  of(source: SecretSource): Uint8Array {
+    const secret = this.#secrets.get(JSON.stringify(source))
+    if (secret === undefined) throw new AssertionError('the secret was not read with its configuration')
+    return secret
   }
 
-  add(source: SecretSource, text: string): void {
-    this.#texts.set(JSON.stringify(source), text)
+  add(source: SecretSource, secret: Uint8Array): void {
+    this.#secrets.set(JSON.stringify(source), secret)
   }
 }
 
 /** A secret, or why there is none. */
 export type ReadSecret =
-  | { readonly ok: true; readonly text: string }
+  | { readonly ok: true; readonly secret: Uint8Array }
   | { readonly ok: false; readonly expected: string; readonly found: string; readonly remedy: string }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -33,10 +35,10 @@ export type Environment = Readonly<Record<string, string | undefined>>
 export function readSecret(source: SecretSource, environment: Environment): ReadSecret {
   switch (source.kind) {
     case 'inline':
-      return { ok: true, text: source.text }
+      return { ok: true, secret: chapSecretFromText(source.text) }
     case 'environment': {
       const text = environment[source.name]
-      if (text !== undefined && text !== '') return { ok: true, text }
+      if (text !== undefined && text !== '') return { ok: true, secret: chapSecretFromText(text) }
       return {
         ok: false,
         expected: `the environment variable ${source.name} with the secret`,
@@ -54,14 +56,15 @@ function readSecretFile(path: string): ReadSecret {
   const expected = 'a file with the secret in one line'
   const fault = fileFault(path)
   if (fault) return { ok: false, expected, ...fault }
-  const text = readFileSync(path, 'utf8').replace(/\r?\n$/, '')
-  if (text === '')
+  const bytes = readFileSync(path)
+  const secret = bytes.subarray(0, bytes.length - (/\r?\n$/.exec(bytes.toString('latin1'))?.[0].length ?? 0))
+  if (secret.length === 0)
     return { ok: false, expected, found: `${path}, which is empty`, remedy: 'write the secret into it' }
-  if (/[\r\n]/.test(text)) {
+  if (secret.includes(LINE_FEED)) {
     const remedy = 'leave only the line with the secret'
     return { ok: false, expected, found: `several lines in ${path}`, remedy }
   }
-  return { ok: true, text }
+  return { ok: true, secret }
 }
 
 /** Why a small file cannot be read; undefined where it can. */

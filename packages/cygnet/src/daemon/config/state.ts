@@ -1,3 +1,4 @@
+import type { ChapAlgorithmName } from '../../session/auth/chap-algorithms.ts'
 import { matchesRange, parseAddressRange } from '../../target/address-range.ts'
 import type { Address } from '../address.ts'
 import type { BlockSize } from '../blocks.ts'
@@ -74,17 +75,17 @@ export type MediumState =
   | { readonly kind: 'file'; readonly path: string; readonly createSizeBytes: number | null }
   | { readonly kind: 'memory'; readonly sizeBytes: number }
 
-/** CHAP's algorithms by the names of their registration (RFC 7143 §14, RFC 1994), the most wanted first. */
-export const chapAlgorithms = ['SHA3-256', 'SHA-256', 'SHA1', 'MD5'] as const
-export type ChapAlgorithm = (typeof chapAlgorithms)[number]
-
 export interface AuthState {
   /** At least one: who they are is what the target finds out. */
   readonly users: readonly CredentialState[]
   /** How the target shows who it is, where an initiator asks. */
   readonly mutual: CredentialState | null
   /** In the order of preference. */
-  readonly algorithms: readonly ChapAlgorithm[]
+  readonly algorithms: readonly ChapAlgorithmName[]
+  /** Whose order of algorithms decides. */
+  readonly preference: 'target' | 'initiator'
+  /** The login fails unless the initiator asks the target to authenticate itself. */
+  readonly requireMutual: boolean
   /** Takes secrets of less than 12 bytes (RFC 7143 §9.2.1). */
   readonly allowShortSecrets: boolean
 }

@@ -1,5 +1,16 @@
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
-import type { ErrorCode, Node, YAMLError } from 'yaml'
+import {
+  type Document,
+  type ErrorCode,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLError,
+} from 'yaml'
 import type { Path } from './problem.ts'
 
 export interface Position {
@@ -20,7 +31,7 @@ const remedies: Partial<Record<ErrorCode, string>> = {
   TAB_AS_INDENT: 'indent with spaces',
   BAD_INDENT: 'give entries of one mapping or list the same indentation, in spaces',
   MULTIPLE_DOCS: 'remove the lines that begin with ---; the file is one document',
-  BAD_ALIAS: 'name an anchor that stands before it, or put the text in quotes',
+
   TAG_RESOLVE_FAILED: 'remove the tag, or put the text in quotes',
 }
 const BRACKETED_ADDRESS = /(?<!['"])\[[\da-f]*:[\da-f:.]*(?:%\w+)?\]/i
@@ -43,6 +54,9 @@ function faultOf({ code, message }: YAMLError, position: Position, sourceLine: s
   }
 }
 
+/** Enough for every target to share what is written once. Aliases within aliases multiply. */
+const MAX_ALIASES = 10_000
+
 /** A YAML file: its data, and where each part of it stands. */
 export class YamlSource {
   readonly faults: readonly SyntaxFault[]
@@ -64,15 +78,16 @@ export class YamlSource {
       const position = this.#at(error.pos[0])
       return faultOf(error, position, sourceLines[position.line - 1] ?? '')
     })
+    faults.push(...this.#unknownAliases())
     if (!faults.some(({ hidesRest }) => hidesRest)) {
       try {
-        this.value = document.toJS()
+        this.value = document.toJS({ maxAliasCount: MAX_ALIASES })
       } catch (error) {
-        // Aliases within aliases, made to grow without bound.
-        const found = error instanceof Error ? error.message : String(error)
-        const remedy = 'write out what the aliases stand for'
-        const position = { line: 1, column: 1 }
-        faults.push({ position, expected: 'aliases that can be written out', found, remedy, hidesRest: true })
+        if (!(error instanceof ReferenceError)) throw error
+        const expected = `aliases that stand for at most ${MAX_ALIASES} values`
+        const found = 'aliases within aliases, or within their own anchor'
+        const remedy = 'write out what they stand for'
+        faults.push({ position: { line: 1, column: 1 }, expected, found, remedy, hidesRest: true })
       }
     }
     this.faults = faults
@@ -89,6 +104,20 @@ export class YamlSource {
   positionOfKey(path: Path): Position {
     const { node, key } = this.#find(path)
     return this.#at((key ?? node)?.range?.[0] ?? 0)
+  }
+
+  #unknownAliases(): SyntaxFault[] {
+    const faults: SyntaxFault[] = []
+    visit(this.#document, {
+      Alias: (_, alias) => {
+        if (alias.resolve(this.#document) !== undefined) return
+        const position = this.#at(alias.range?.[0] ?? 0)
+        const expected = 'an alias of an anchor that stands before it'
+        const remedy = 'correct its name, or put the text in quotes'
+        faults.push({ position, expected, found: `*${alias.source}`, remedy, hidesRest: true })
+      },
+    })
+    return faults
   }
 
   #at(offset: number): Position {
