@@ -233,6 +233,20 @@ describe('§11.14 logout', () => {
     peer.finish()
   })
 
+  test('a peer that does not read the answer is not waited for', () => {
+    const peer = loggedIn({ limits: { nopTimeoutMs: 300 } })
+    peer.feed(
+      peer.commandBytes(fakeCdb(FakeOpcode.read, 0, 512), { read: true, expectedDataTransferLength: 512 }),
+    )
+    peer.connection.closeAfterSending()
+    assert.equal(peer.state, 'closing')
+    peer.now += 300
+    peer.connection.handleTimeout(peer.now)
+    assert.equal(peer.state, 'closed')
+    peer.assertAtRest()
+    peer.finish()
+  })
+
   test('what comes after a logout is not looked at', () => {
     const peer = loggedIn()
     peer.logout()

@@ -64,7 +64,7 @@ export interface TargetConnectionOptions {
   readonly wake: () => void
 }
 
-type TimerName = 'login' | 'nop' | 'nopAnswer' | 'logout' | 'drain'
+type TimerName = 'login' | 'nop' | 'nopAnswer' | 'logout' | 'drain' | 'closing'
 
 export class TargetConnection implements PduSink, TaskConnection, SessionConnection {
   readonly peerAddress: string
@@ -73,7 +73,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
   readonly #pool: BufferPool
   readonly #assembler: PduAssembler
   readonly #queue = new TransmitQueue()
-  readonly #timers = new TimerTable<TimerName>(['login', 'nop', 'nopAnswer', 'logout', 'drain'])
+  readonly #timers = new TimerTable<TimerName>(['login', 'nop', 'nopAnswer', 'logout', 'drain', 'closing'])
   readonly #wake: () => void
   readonly #login: TargetLogin
   #awake = false
@@ -164,7 +164,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
 
   /** Fills a batch; true while there is more. The caller writes its chunks and then releases it. */
   pollTransmit(out: TransmitVector): boolean {
-    if (this.#windowMoved && this.#queue.isEmpty) this.#queue.push(this.#nopIn(RESERVED_TAG))
+    if (this.#owesNopIn) this.#queue.push(this.#nopIn(RESERVED_TAG))
     this.#windowMoved = false
     const more = this.#queue.drainInto(out)
     out.close()
@@ -173,7 +173,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
   }
 
   get hasOutput(): boolean {
-    return this.#windowMoved || !this.#queue.isEmpty
+    return this.#owesNopIn || !this.#queue.isEmpty
   }
 
   newTransmitVector(): TransmitVector {
@@ -260,6 +260,8 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     this.#state = 'closing'
     this.#assembler.stop()
     this.#timers.clearAll()
+    // A peer that does not read must not keep its connection for ever.
+    this.#timers.set('closing', this.#now + this.limits.nopTimeoutMs)
     this.wake()
   }
 
@@ -295,8 +297,12 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
 
   /** A place of the command window became free without a response: a NOP-In says so if nothing else does (§11.4.11). */
   announceWindow(): void {
-    this.#windowMoved = this.#state === 'full-feature'
+    this.#windowMoved = true
     this.wake()
+  }
+
+  get #owesNopIn(): boolean {
+    return this.#windowMoved && this.#queue.isEmpty && this.#state === 'full-feature'
   }
 
   wake(): void {
@@ -487,6 +493,9 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
         return
       case 'drain':
         this.#session?.abandonOwed()
+        return
+      case 'closing':
+        this.#cleanUp('connection-lost')
     }
   }
 

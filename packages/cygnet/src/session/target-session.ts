@@ -226,6 +226,7 @@ export class TargetSession implements TaskSession {
   terminateTasks(): void {
     if (this.#tasks.size > 0) this.home.port.tasksCleared()
     this.#waiting = []
+    this.managementTags.clear()
     this.window.takeHeld()
     for (const task of [...this.#tasks.values()]) {
       const isSubmitted = task.state === 'submitted' && !task.isDone
