@@ -98,6 +98,10 @@ export abstract class Connection<TimerName extends string, Event> implements Pdu
     return more
   }
 
+  get hasEvents(): boolean {
+    return this.#events.length > 0
+  }
+
   newTransmitVector(): TransmitVector {
     return new TransmitVector(this.#pool)
   }

@@ -135,7 +135,7 @@ export class InitiatorLogin {
   }
 
   response(header: LoginResponse, pdu: Pick<ReceivedPdu, 'data' | 'dataLengthBytes'>): InitiatorLoginStep {
-    if (header.statusClass > 1) return failureOfStatus(header.statusClass, header.statusDetail)
+    if (header.statusClass > 1) return this.#refusal(header)
     const request = this.#request as LoginRequestStep
     const wrong = header.statusClass === 1 ? undefined : this.#checkHeader(header, request)
     if (wrong !== undefined) return protocolFailure(wrong)
@@ -154,6 +154,13 @@ export class InitiatorLogin {
       return protocolFailure('it neither goes on with the login nor ends it')
     if (text.kind === 'partial') return this.#next()
     return this.#negotiate(text.pairs) ?? (header.transit ? this.#transit(header, text.pairs) : this.#next())
+  }
+
+  #refusal({ statusClass, statusDetail }: LoginResponse): LoginFailure {
+    const failure = failureOfStatus(statusClass, statusDetail)
+    if (failure.status !== LoginStatus.authenticationFailure) return failure
+    // Whoever has given no credentials need not check them.
+    return this.#security.isTried ? failure : { ...this.#security.refused(), status: failure.status }
   }
 
   /** The next request: what is left of a text, else all that is to be said. */

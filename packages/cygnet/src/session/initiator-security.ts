@@ -49,6 +49,11 @@ export class InitiatorSecurity {
     return this.#peer
   }
 
+  /** The target has chosen a method, and seen something of our credentials. */
+  get isTried(): boolean {
+    return this.#authenticator !== undefined
+  }
+
   /** A response of the security stage: the method agreed on so far, and the keys of that method that came. */
   receive(method: string | undefined, pairs: readonly Pair[]): SecurityStep | LoginFailure {
     if (this.#authenticator) return this.#continue(this.#authenticator, pairs)
@@ -58,7 +63,7 @@ export class InitiatorSecurity {
     return { send: this.#authenticator.start(), mayTransit: false }
   }
 
-  /** The target answered our offer with Reject. */
+  /** The target accepts nothing of what we offer. */
   refused(): LoginFailure {
     const offered = this.#authentication.methods.join(', ')
     return failure(

@@ -1,0 +1,46 @@
+import type { Clock } from '../base/clock.ts'
+import type { BufferPool, PooledBuffer } from '../base/pool.ts'
+import type { PortalAddress } from '../session/portal-address.ts'
+
+/** What comes from the other end of a byte stream. */
+export interface StreamHandler {
+  /** Bytes [start, end) of a pooled segment came in. Who keeps views of them retains the segment. */
+  received(segment: PooledBuffer, start: number, end: number): void
+  /** More can be written without piling up. */
+  drained(): void
+  /** Nothing more comes, and nothing more can be sent. Once. */
+  closed(reason: string): void
+}
+
+/** Bytes in both directions and in order: TCP, or TLS over it. */
+export interface ByteStream {
+  /** The other end, for messages. */
+  readonly peer: PortalAddress
+  /** Written, and not yet taken by the system. */
+  readonly queuedBytes: number
+  /** `sent` runs when the chunks' memory is not needed any more, however that came about. */
+  write(chunks: readonly Uint8Array[], sent: () => void): void
+  /** Sends what was written, then closes. */
+  end(): void
+}
+
+/** How portals are reached. */
+export interface Transport {
+  /**
+   * @throws {CygnetError} CONNECT_FAILED, CONNECT_TIMEOUT, or what TLS has to say
+   */
+  connect(portal: PortalAddress, timeoutMs: number, handler: StreamHandler): Promise<ByteStream>
+}
+
+/** Everything that initiators need of the machine. */
+export interface InitiatorRuntime {
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly pool: BufferPool
+  /** iSCSI name of this host, where the caller gives none. */
+  readonly hostName: string
+  /** Unpredictable bytes: ISIDs and challenges. */
+  random(lengthBytes: number): Uint8Array
+  /** Calls back once after a delay; returns what cancels it. */
+  schedule(callback: () => void, delayMs: number): () => void
+}

@@ -1,0 +1,146 @@
+import { connect, type OnReadOpts } from 'node:net'
+import { once } from 'node:events'
+import type { Duplex } from 'node:stream'
+import { CygnetError } from '../base/errors.ts'
+import type { BufferPool } from '../base/pool.ts'
+import type { ByteStream, StreamHandler, Transport } from '../initiator/ports.ts'
+import { formatPortalAddress, type PortalAddress } from '../session/portal-address.ts'
+import { ReceiveSegments } from './receive-segments.ts'
+
+/** One read takes a whole burst. */
+const SEGMENT_BYTES = 256 * 1024
+/** How long a closing connection may take to send its last bytes and close. */
+const CLOSE_TIMEOUT_MS = 5000
+const KEEP_ALIVE_MS = 30_000
+
+/** What connecting may fail with, and what to do about it. */
+const connectErrors: Readonly<Record<string, (address: string) => string>> = {
+  ECONNREFUSED: (address) =>
+    `Nothing listens at ${address}: look whether the target runs, and at which port.`,
+  ENOTFOUND: (address) =>
+    `The host name in ${address} is not known: check its spelling, or use an IP address.`,
+  EHOSTUNREACH: (address) => `There is no way to ${address}: check the address and the network.`,
+  ENETUNREACH: (address) => `There is no way to ${address}: check the address and the network.`,
+  ETIMEDOUT: (address) => `${address} does not answer: check the address and the firewalls on the way.`,
+}
+
+/** Opens what carries the bytes: a stream that is connected, and secured where that is its job. */
+export type OpenStream = (portal: PortalAddress, signal: AbortSignal) => Promise<Duplex>
+
+export interface SocketTransportOptions {
+  readonly pool: BufferPool
+  /** Default: TCP. */
+  readonly openStream?: OpenStream
+}
+
+/** How initiators reach portals from Node: TCP, or what `openStream` puts on it. */
+export class SocketTransport implements Transport {
+  readonly #pool: BufferPool
+  readonly #openStream: OpenStream | undefined
+
+  constructor(options: SocketTransportOptions) {
+    this.#pool = options.pool
+    this.#openStream = options.openStream
+  }
+
+  async connect(portal: PortalAddress, timeoutMs: number, handler: StreamHandler): Promise<ByteStream> {
+    const signal = AbortSignal.timeout(timeoutMs)
+    const segments = new ReceiveSegments(this.#pool, SEGMENT_BYTES, (segment, start, end) =>
+      handler.received(segment, start, end),
+    )
+    try {
+      const stream = this.#openStream
+        ? await this.#openStream(portal, signal)
+        : await openTcp(portal, signal, segments.onRead)
+      if (this.#openStream) stream.on('data', (chunk: Buffer) => segments.copyIn(chunk))
+      return new SocketStream(stream, portal, segments, handler)
+    } catch (error) {
+      segments.close()
+      throw connectFailure(error, portal, timeoutMs)
+    }
+  }
+}
+
+async function openTcp(
+  { host, port }: PortalAddress,
+  signal: AbortSignal,
+  onread: OnReadOpts,
+): Promise<Duplex> {
+  const socket = connect({
+    host,
+    port,
+    onread,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
+  })
+  try {
+    await once(socket, 'connect', { signal })
+    return socket
+  } catch (error) {
+    socket.destroy()
+    throw error
+  }
+}
+
+function connectFailure(error: unknown, portal: PortalAddress, timeoutMs: number): unknown {
+  if (error instanceof CygnetError || !(error instanceof Error)) return error
+  const address = formatPortalAddress(portal)
+  if (error.name === 'AbortError' || error.name === 'TimeoutError') {
+    const message = `${address} does not answer within ${timeoutMs} ms: check the address and the firewalls on the way.`
+    return new CygnetError('CONNECT_TIMEOUT', message, { cause: error })
+  }
+  const { code } = error as NodeJS.ErrnoException
+  const message = connectErrors[code ?? '']?.(address) ?? `Cannot connect to ${address}: ${error.message}.`
+  return new CygnetError('CONNECT_FAILED', message, { cause: error })
+}
+
+/** A connected socket as the byte stream of an initiator. */
+class SocketStream implements ByteStream {
+  readonly peer: PortalAddress
+  readonly #stream: Duplex
+  #hasClosed = false
+
+  constructor(stream: Duplex, peer: PortalAddress, segments: ReceiveSegments, handler: StreamHandler) {
+    this.peer = peer
+    this.#stream = stream
+    const closed = (reason: string): void => {
+      if (this.#hasClosed) return
+      this.#hasClosed = true
+      handler.closed(reason)
+    }
+    stream.on('error', (error) => closed(error.message))
+    stream.on('end', () => closed('the target closed it'))
+    stream.on('close', () => {
+      closed('it was closed')
+      segments.close()
+    })
+    stream.on('drain', () => handler.drained())
+    stream.resume()
+  }
+
+  get queuedBytes(): number {
+    return this.#stream.writableLength
+  }
+
+  write(chunks: readonly Uint8Array[], sent: () => void): void {
+    const last = chunks.length - 1
+    const stream = this.#stream
+    if (last < 0 || stream.destroyed) {
+      sent()
+      return
+    }
+    if (last > 0) stream.cork()
+    for (let i = 0; i < last; i++) stream.write(chunks[i])
+    stream.write(chunks[last], () => sent())
+    if (last > 0) stream.uncork()
+  }
+
+  end(): void {
+    const stream = this.#stream
+    if (stream.destroyed) return
+    stream.end()
+    const timer = setTimeout(() => stream.destroy(), CLOSE_TIMEOUT_MS)
+    stream.once('close', () => clearTimeout(timer))
+  }
+}

@@ -1,0 +1,66 @@
+import type { OnReadOpts } from 'node:net'
+import type { BufferPool, PooledBuffer } from '../base/pool.ts'
+
+/** Bytes [start, end) of a pooled segment came in. Who keeps views of them retains the segment. */
+export type Received = (segment: PooledBuffer, start: number, end: number) => void
+
+/** A new segment is taken when less than this part of the old one is left. */
+const LEAST_PART = 1 / 8
+
+/** Pooled segments that a socket is read into, each filled before the next is taken. */
+export class ReceiveSegments {
+  /** For a socket that reads into our memory: `node:net`'s `onread`. */
+  readonly onRead: OnReadOpts
+  readonly #pool: BufferPool
+  readonly #segmentBytes: number
+  readonly #received: Received
+  #segment: PooledBuffer
+  #end = 0
+  #isClosed = false
+
+  constructor(pool: BufferPool, segmentBytes: number, received: Received) {
+    this.#pool = pool
+    this.#segmentBytes = segmentBytes
+    this.#received = received
+    this.#segment = pool.take(segmentBytes)
+    this.onRead = {
+      buffer: () => this.#room(),
+      callback: (lengthBytes) => this.#arrived(lengthBytes),
+    }
+  }
+
+  /** For a stream that hands out memory of its own. */
+  copyIn(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length && !this.#isClosed; ) {
+      const room = this.#room()
+      const part = chunk.subarray(at, at + room.length)
+      room.set(part)
+      at += part.length
+      this.#arrived(part.length)
+    }
+  }
+
+  /** Nothing more comes. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#segment.release()
+  }
+
+  #room(): Uint8Array {
+    if (this.#segment.bytes.length - this.#end < this.#segment.bytes.length * LEAST_PART) {
+      this.#segment.release()
+      this.#segment = this.#pool.take(this.#segmentBytes)
+      this.#end = 0
+    }
+    return this.#segment.bytes.subarray(this.#end)
+  }
+
+  #arrived(lengthBytes: number): boolean {
+    if (this.#isClosed) return false
+    const start = this.#end
+    this.#end += lengthBytes
+    this.#received(this.#segment, start, this.#end)
+    return true
+  }
+}
