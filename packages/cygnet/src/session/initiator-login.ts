@@ -4,6 +4,7 @@ import { LoginStage } from '../pdu/codes.ts'
 import type { LoginResponse } from '../pdu/login.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
+import { isAuthenticationKey } from './auth/authenticator.ts'
 import type { InitiatorLimits } from './initiator-limits.ts'
 import { failureOfStatus, type LoginFailure, protocolFailure } from './initiator-login-failure.ts'
 import { laterKeys, operationalKeys, unacceptableKey } from './initiator-preferences.ts'
@@ -12,7 +13,7 @@ import { keySpec } from './keys.ts'
 import { LOGIN_SEGMENT_BYTES } from './limits.ts'
 import { Negotiator, type Pair, type Preferences, type Stage } from './negotiator.ts'
 import { parsePortalGroupTag, parseTargetAddress, type PortalAddress } from './portal-address.ts'
-import { isSecurityKey } from './target-security.ts'
+
 import { TextExchange } from './text-exchange.ts'
 
 /**
@@ -207,7 +208,7 @@ export class InitiatorLogin {
   /** Takes the text of a response. */
   #negotiate(pairs: readonly Pair[]): LoginFailure | undefined {
     const known = pairs
-      .filter(([key]) => !isSecurityKey(key))
+      .filter(([key]) => !isAuthenticationKey(key))
       .map(
         ([key, value]): Pair => [key, value === 'NotUnderstood' && laterKeys.has(key) ? 'Irrelevant' : value],
       )
@@ -215,7 +216,7 @@ export class InitiatorLogin {
     if (wrong) return protocolFailure(`${wrong.key} ${wrong.reason}`)
     const misplaced = this.#checkPortalGroup()
     if (misplaced) return misplaced
-    const security = pairs.filter(([key]) => isSecurityKey(key))
+    const security = pairs.filter(([key]) => isAuthenticationKey(key))
     if (this.#stage === LoginStage.securityNegotiation) return this.#authenticate(security)
     return security[0]
       ? protocolFailure(`${security[0][0]} came outside the SecurityNegotiation stage`)
