@@ -40,7 +40,6 @@ const cases: Readonly<Record<string, readonly [yaml: string, message: RegExp][]>
     [`portals:\n▸\t- listen: 127.0.0.1\n${target}`, /indent with spaces/],
     [`${target}▸---\nlog: {}\n`, /remove the lines that begin with ---/],
     [`log: { level: ▸*nowhere }\n${target}`, /an anchor that stands before it, found \*nowhere: .*quotes/],
-    ['▸a: &a [*a]\n', /aliases within aliases, or within their own anchor/],
     [`▸${bomb}`, /at most 10000 values/],
     [`${target}log:\n  level: "info▸`, /check indentation, quotes/],
     [`${target}log: { level: ▸!secret info }`, /remove the tag/],
@@ -234,5 +233,5 @@ for (const [kind, list] of Object.entries(cases))
       const line = formatProblem(problem)
       assert.match(line, message)
       assert.ok(line.startsWith(join(folder, `cygnet.yaml:${problem.line}:${problem.column}: `)), line)
-      assert.doesNotMatch(line, /undefined|something else|correct it|\.\.$/, line)
+      assert.doesNotMatch(line, /undefined|something else|replace it|\.\.$/, line)
     })

@@ -85,7 +85,7 @@ export class YamlSource {
       } catch (error) {
         if (!(error instanceof ReferenceError)) throw error
         const expected = `aliases that stand for at most ${MAX_ALIASES} values`
-        const found = 'aliases within aliases, or within their own anchor'
+        const found = 'aliases within aliases'
         const remedy = 'write out what they stand for'
         faults.push({ position: { line: 1, column: 1 }, expected, found, remedy, hidesRest: true })
       }
