@@ -1,4 +1,4 @@
-import { TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
+import { RejectReason, TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import {
   decodeTaskManagementRequest,
@@ -41,13 +41,27 @@ const functions: Readonly<Record<number, Handler>> = {
   [TaskManagementFunction.taskReassign]: answer(Response.taskReassignmentNotSupported),
 }
 
+const isTargetReset = (request: TaskManagementRequest): boolean =>
+  request.function === TaskManagementFunction.targetWarmReset ||
+  request.function === TaskManagementFunction.targetColdReset
+
 /** A Task Management Function Request: the response follows all responses of the tasks that it covers. */
 export function manageTasks(phase: TaskManagementPhase, pdu: ReceivedPdu): void {
   const request = decodeTaskManagementRequest(pdu.view, pdu.at)
-  const { connection } = phase
+  const { connection, session } = phase
+  const { managementTags } = session
+  if (managementTags.has(request.initiatorTaskTag) || session.task(request.initiatorTaskTag)) {
+    connection.reject(pdu, RejectReason.taskInProgress, 'the initiator task tag is in use')
+    return
+  }
+  // They may have to wait for data or commands, so there is a limit; a target reset, the last resort, has a place left.
+  const limit = connection.limits.immediateDepth + (isTargetReset(request) ? 1 : 0)
+  if (request.immediate && managementTags.size >= limit) {
+    connection.reject(pdu, RejectReason.immediateCommandReject, 'too many task management functions')
+    return
+  }
   phase.inOrder(request.immediate, request.cmdSN, () => {
     const run = functions[request.function] ?? answer(Response.functionNotSupported)
-    const { managementTags } = phase.session
     managementTags.add(request.initiatorTaskTag)
     run(phase, request, (response) => {
       managementTags.delete(request.initiatorTaskTag)
@@ -92,9 +106,7 @@ function abortTask(phase: TaskManagementPhase, request: TaskManagementRequest, r
 /** Functions for many tasks: the units abort theirs, then the initiator's outstanding data is waited for (§4.2.3.3). */
 function manageGroup(phase: TaskManagementPhase, request: TaskManagementRequest, respond: Respond): void {
   const { session, connection } = phase
-  const isTargetWide =
-    request.function === TaskManagementFunction.targetWarmReset ||
-    request.function === TaskManagementFunction.targetColdReset
+  const isTargetWide = isTargetReset(request)
   const lun = isTargetWide ? undefined : lunOf(request.lun)
   const run = (): void => {
     session.abortOutside(lun, request.cmdSN)

@@ -4,7 +4,7 @@ import { TaskManagementFunction as Function, TaskManagementResponseCode as Respo
 import { FakeOpcode, fakeCdb, pattern } from './fake-target.test-helper.ts'
 import type { Pair } from './negotiator.ts'
 import { TestPeer } from './peer.test-helper.ts'
-import { type Answer, asNopIn, asR2T, asScsi, asTask, names } from './wire.test-helper.ts'
+import { type Answer, asNopIn, asR2T, asReject, asScsi, asTask, names } from './wire.test-helper.ts'
 
 function loggedIn(
   options: ConstructorParameters<typeof TestPeer>[0] = {},
@@ -332,6 +332,31 @@ describe('§11.6.1 what is not done', () => {
       assertAllFree(peer)
     })
   }
+})
+
+describe('§11.17.1 what is rejected', () => {
+  const waiting = { function: Function.logicalUnitReset }
+
+  test('a tag that another request has', () => {
+    const peer = loggedIn()
+    peer.target.hold = true
+    peer.command(fakeCdb(FakeOpcode.none), { initiatorTaskTag: 50 })
+    assert.deepEqual(peer.taskManagement({ ...waiting, initiatorTaskTag: 60 }), [])
+    for (const initiatorTaskTag of [50, 60]) {
+      assert.equal(asReject(peer.taskManagement({ ...waiting, initiatorTaskTag })[0]).reason, 0x07)
+    }
+    peer.finish()
+  })
+
+  test('more functions than may wait at a time', () => {
+    const peer = loggedIn({ limits: { immediateDepth: 3 } })
+    write(peer, 512)
+    for (let i = 0; i < 3; i++) assert.deepEqual(peer.taskManagement(waiting), [])
+    assert.equal(asReject(peer.taskManagement(waiting)[0]).reason, 0x06)
+    assert.equal(others(peer.advance(3000)).length, 3)
+    assertResponse(peer.taskManagement(waiting), Response.functionComplete)
+    assertAllFree(peer)
+  })
 })
 
 test('a connection that ends during a task management function leaves nothing behind', () => {
