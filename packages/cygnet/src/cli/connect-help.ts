@@ -1,39 +1,56 @@
 import { networkInterfaces } from 'node:os'
 import { type Address, formatAddress, isWildcard } from '../daemon/address.ts'
-import type { RunningServer } from '../daemon/server.ts'
+import type { RunningPortal, RunningServer } from '../daemon/server.ts'
+import type { OpenTarget } from '../daemon/targets.ts'
 import { formatSize } from '../daemon/size.ts'
 
-/** What to type on Linux, Windows and QEMU to use the disks, ending in a line that programs can look for. */
+/** What to type on Linux, Windows and QEMU to use the disks, ending in lines that programs can look for. */
 export function connectHelp(server: RunningServer): string {
-  const { targetName, disks } = server
-  const portal = portalFor(server)
-  const portalText = formatAddress(portal)
+  const portal = server.portals[0]
+  const [first] = server.targets
+  if (!portal || !first) return 'Nothing is served: the configuration has no portal or no target.\n'
+  const reached = portalFor(portal)
+  const local = localAddress(portal.address)
+  const names = server.targets.map(({ state }) => state.name)
+  const portalText = formatAddress(reached)
+  const urls = (address: Address): string[] =>
+    server.targets.flatMap(({ state, disks }) => disks.map(({ lun }) => iscsiUrl(address, state.name, lun)))
+  return `
+${server.targets.map((target) => describeTarget(target, server.portals)).join('\n')}
+
+Linux, as root, with open-iscsi:
+  iscsiadm -m discovery -t sendtargets -p ${portalText}
+${lines(names, (name) => `iscsiadm -m node -T ${name} -p ${portalText} --login`)}
+${lines(names, (name) => `iscsiadm -m node -T ${name} -p ${portalText} --logout`)}
+
+Windows, in PowerShell as administrator:
+  Start-Service MSiSCSI
+  New-IscsiTargetPortal -TargetPortalAddress ${reached.host} -TargetPortalPortNumber ${reached.port}
+${lines(names, (name) => `Connect-IscsiTarget -NodeAddress ${name}`)}
+${lines(names, (name) => `Disconnect-IscsiTarget -NodeAddress ${name}`)}
+
+QEMU:
+${lines(urls(reached), (url) => `qemu-img info ${url}`)}
+
+Ctrl-C ends it.
+${urls(local)
+  .map((url) => `Ready: ${url}`)
+  .join('\n')}
+`
+}
+
+const lines = (items: readonly string[], line: (item: string) => string): string =>
+  items.map((item) => `  ${line(item)}`).join('\n')
+
+function describeTarget({ state, disks }: OpenTarget, portals: readonly RunningPortal[]): string {
+  const addresses = portals
+    .filter((portal) => state.groups.includes(portal.state.group))
+    .map(({ address }) => formatAddress(address))
   const rows = disks.map(
     ({ lun, sizeBytes, blockSizeBytes, readOnly, name }) =>
       `  LUN ${lun}   ${formatSize(sizeBytes)}, ${blockSizeBytes}-byte blocks${readOnly ? ', read-only' : ''}   ${name}`,
   )
-  const qemu = disks.map(({ lun }) => `  qemu-img info ${iscsiUrl(portal, targetName, lun)}`)
-  return `
-Serving ${targetName} on ${formatAddress(server.address)}
-${rows.join('\n')}
-
-Linux, as root, with open-iscsi:
-  iscsiadm -m discovery -t sendtargets -p ${portalText}
-  iscsiadm -m node -T ${targetName} -p ${portalText} --login
-  iscsiadm -m node -T ${targetName} -p ${portalText} --logout
-
-Windows, in PowerShell as administrator:
-  Start-Service MSiSCSI
-  New-IscsiTargetPortal -TargetPortalAddress ${portal.host} -TargetPortalPortNumber ${portal.port}
-  Connect-IscsiTarget -NodeAddress ${targetName}
-  Disconnect-IscsiTarget -NodeAddress ${targetName}
-
-QEMU:
-${qemu.join('\n')}
-
-Ctrl-C ends it.
-Ready: ${iscsiUrl(localAddress(server.address), targetName, disks[0]?.lun ?? 0)}
-`
+  return [`Serving ${state.name} on ${addresses.join(', ')}`, ...rows].join('\n')
 }
 
 /** The URL form that libiscsi and QEMU read. */
@@ -41,14 +58,14 @@ const iscsiUrl = (portal: Address, targetName: string, lun: number): string =>
   `iscsi://${formatAddress(portal)}/${targetName}/${lun}`
 
 /** Where others should connect: what is advertised, or an address of this machine. */
-function portalFor(server: RunningServer): Address {
-  if (server.advertise !== undefined) return server.advertise
-  const { host, port } = server.address
-  if (!isWildcard(host)) return server.address
+function portalFor({ state, address }: RunningPortal): Address {
+  if (state.advertise !== null) return state.advertise
+  const { host, port } = address
+  if (!isWildcard(host)) return address
   const outside = Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
     .find(({ internal, family }) => !internal && family === 'IPv4')
-  return outside === undefined ? localAddress(server.address) : { host: outside.address, port }
+  return outside === undefined ? localAddress(address) : { host: outside.address, port }
 }
 
 /** The address as this machine itself can use it. */

@@ -2,91 +2,122 @@ import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { CygnetError } from '../base/errors.ts'
-import { type Address, ISCSI_PORT, parseAddress } from '../daemon/address.ts'
-import type { DiskOptions } from '../daemon/disks.ts'
+import { type Address, formatAddress, parseAddress } from '../daemon/address.ts'
+import { DEFAULT_LISTEN, DEFAULT_TARGET, stateOfOptions } from '../daemon/config/options-state.ts'
+import { Secrets } from '../daemon/config/secrets.ts'
+import type { DesiredState } from '../daemon/config/state.ts'
 import { type LogLevel, logLevels } from '../daemon/log-level.ts'
-import { parseIscsiName } from '../session/iscsi-name.ts'
 import { type RunningServer, startServer } from '../daemon/server.ts'
+import { parseSize } from '../daemon/size.ts'
+import { parseIscsiName } from '../session/iscsi-name.ts'
+import { formatAddressRange, parseAddressRange } from '../target/address-range.ts'
 import { connectHelp } from './connect-help.ts'
 import { createLog } from './log.ts'
-import { parseSize } from '../daemon/size.ts'
 
-const DEFAULT_TARGET = 'iqn.2026-11.dev.cygnet:disk'
 const DEFAULT_IMAGE = 'data/disk0.img'
 const DEFAULT_IMAGE_BYTES = 2 ** 30
-const DEFAULT_LISTEN: Address = { host: '127.0.0.1', port: ISCSI_PORT }
 /** `npm start` hands on the terminal's Ctrl-C: a second signal this soon is the same key press. */
 const SAME_KEY_PRESS_MS = 500
 
 interface ServeOptions {
-  readonly listen: Address
-  readonly advertise?: { readonly host: string; readonly port: number }
-  readonly target: string
+  readonly config?: string
+  readonly listen?: Address
+  readonly advertise?: Address
+  readonly allow?: readonly string[]
+  readonly target?: string
   readonly size?: number
-  readonly blockSize: '512' | '4096'
+  readonly blockSize?: '512' | '4096'
   readonly readOnly?: true
   readonly memory?: number
-  readonly logLevel: LogLevel
+  readonly logLevel?: LogLevel
 }
 
 export function serveCommand(): Command {
   return new Command('serve')
-    .description('Serve disk images as LUNs 0, 1, … of one target.')
+    .description('Serve disk images as LUNs 0, 1, … of one target, or what a configuration file says.')
     .argument('[IMAGE...]', `image files or block devices (default: ./${DEFAULT_IMAGE}, created with 1 GiB)`)
-    .addOption(
-      new Option('--listen <HOST:PORT>', 'where to listen; 0.0.0.0 or [::] for every network')
-        .argParser(checked((text) => parseAddress(text, DEFAULT_LISTEN)))
-        .default(DEFAULT_LISTEN, '127.0.0.1:3260'),
+    .option('-c, --config <FILE>', 'serve what this file says; see docs/guides/configuration.md')
+    .option(
+      '--listen <HOST:PORT>',
+      `where to listen; 0.0.0.0 or [::] for every network (default: ${formatAddress(DEFAULT_LISTEN)})`,
+      checked((text) => parseAddress(text, DEFAULT_LISTEN)),
     )
     .option(
       '--advertise <HOST:PORT>',
       'the address that discovery reports, where initiators see another one (NAT, guests)',
       checked((text) => parseAddress(text, { host: '', port: 0 })),
     )
-    .option('--target <IQN>', 'iSCSI name of the target', checked(parseIscsiName), DEFAULT_TARGET)
+    .option(
+      '--allow <RANGES>',
+      'addresses that may log in, such as 10.0.0.0/8,fd00::/8; 0.0.0.0/0,::/0 for all (default: this machine)',
+      checked((text) => text.split(',').map((range) => formatAddressRange(parseAddressRange(range)))),
+    )
+    .option(
+      '--target <IQN>',
+      `iSCSI name of the target (default: ${DEFAULT_TARGET})`,
+      checked(parseIscsiName),
+    )
     .option('--size <SIZE>', 'create missing images with this size, sparse, such as 1G', checked(parseSize))
-    .addOption(new Option('--block-size <BYTES>', 'bytes of a block').choices(['512', '4096']).default('512'))
+    .addOption(new Option('--block-size <BYTES>', 'bytes of a block (default: 512)').choices(['512', '4096']))
     .option('--read-only', 'refuse every write')
     .option(
       '--memory <SIZE>',
       'serve a disk in memory, after the images; it is gone at the end',
       checked(parseSize),
     )
-    .addOption(
-      new Option('--log-level <LEVEL>', 'least level that is logged').choices(logLevels).default('info'),
-    )
+    .addOption(new Option('--log-level <LEVEL>', 'least level that is logged').choices(logLevels))
     .showHelpAfterError('(cygnet serve --help shows the options)')
     .action(serve)
 }
 
 async function serve(images: readonly string[], options: ServeOptions): Promise<void> {
-  const log = createLog(options.logLevel)
-  const server = await startServer({
-    listen: options.listen,
-    ...(options.advertise && { advertise: options.advertise }),
-    targetName: options.target,
-    blockSizeBytes: options.blockSize === '512' ? 512 : 4096,
-    readOnly: options.readOnly ?? false,
-    disks: disksOf(images, options),
-    log,
-  })
+  const { state, secrets, warnings } = await desired(images, options)
+  const log = createLog(options.logLevel ?? state.log.level)
+  for (const warning of warnings) log.warn(warning)
+  const server = await startServer({ state, secrets, log })
   // Who closes the pipe behind stdout or the log does not end the service.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   stopOnSignals(server)
   process.stdout.write(connectHelp(server))
 }
 
-function disksOf(images: readonly string[], options: ServeOptions): DiskOptions[] {
-  const createSizeBytes = options.size
-  const disks: DiskOptions[] = images.map((path) => ({
-    kind: 'file',
-    path,
-    ...(createSizeBytes !== undefined && { createSizeBytes }),
-  }))
-  if (options.memory !== undefined) disks.push({ kind: 'memory', sizeBytes: options.memory })
-  if (disks.length > 0) return disks
-  if (!options.readOnly) makeFolder(dirname(DEFAULT_IMAGE))
-  return [{ kind: 'file', path: DEFAULT_IMAGE, createSizeBytes: createSizeBytes ?? DEFAULT_IMAGE_BYTES }]
+interface Desired {
+  readonly state: DesiredState
+  readonly secrets: Secrets
+  readonly warnings: readonly string[]
+}
+
+/** The file's state, or that of the command line: the same thing with defaults. */
+async function desired(images: readonly string[], options: ServeOptions): Promise<Desired> {
+  const { config, logLevel, ...imageOptions } = options
+  if (config === undefined)
+    return { state: stateOfImages(images, options), secrets: new Secrets(), warnings: [] }
+  const [also] = [...images, ...Object.keys(imageOptions)]
+  if (also !== undefined) {
+    throw new CygnetError('CONFIG_AND_OPTIONS', `With -c, the file says what is served: put "${also}" there.`)
+  }
+  const { loadConfig } = await import('../daemon/config/load.ts')
+  const { formatProblem } = await import('../daemon/config/problem.ts')
+  const loaded = loadConfig(config)
+  return { ...loaded, warnings: loaded.warnings.map(formatProblem) }
+}
+
+function stateOfImages(images: readonly string[], options: ServeOptions): DesiredState {
+  const isDefault = images.length === 0 && options.memory === undefined
+  if (isDefault && !options.readOnly) makeFolder(dirname(DEFAULT_IMAGE))
+  const size = options.size ?? (isDefault ? DEFAULT_IMAGE_BYTES : undefined)
+  return stateOfOptions({
+    images: isDefault ? [DEFAULT_IMAGE] : images,
+    ...(size !== undefined && { createSizeBytes: size }),
+    ...(options.memory !== undefined && { memoryBytes: options.memory }),
+    ...(options.listen && { listen: options.listen }),
+    ...(options.advertise && { advertise: options.advertise }),
+    ...(options.allow && { allow: options.allow }),
+    ...(options.target !== undefined && { targetName: options.target }),
+    blockSizeBytes: options.blockSize === '4096' ? 4096 : 512,
+    readOnly: options.readOnly ?? false,
+    ...(options.logLevel && { logLevel: options.logLevel }),
+  })
 }
 
 function makeFolder(path: string): void {

@@ -5,23 +5,24 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { NodeDiskIO } from '../runtime/disk-io.ts'
 import { loadSystemCalls } from '../runtime/page-cache-io-calls.ts'
+import type { LunState, MediumState } from './config/state.ts'
 import { closeDisks, openDisks } from './disks.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'cygnet-disks-'))
 after(() => rmSync(folder, { recursive: true }))
 const io = new NodeDiskIO(loadSystemCalls().calls)
-const format = { blockSizeBytes: 512, readOnly: false } as const
+
+const lunsOf = (...media: MediumState[]): LunState[] =>
+  media.map((medium, lun) => ({ lun, medium, blockSizeBytes: 512, readOnly: false }))
+const fileOf = (path: string, createSizeBytes: number | null = null): MediumState => ({
+  kind: 'file',
+  path,
+  createSizeBytes,
+})
 
 test('images and memory become LUNs in the order given', async () => {
   const path = join(folder, 'new.img')
-  const disks = await openDisks(
-    io,
-    [
-      { kind: 'file', path, createSizeBytes: 1 << 20 },
-      { kind: 'memory', sizeBytes: 1 << 16 },
-    ],
-    format,
-  )
+  const disks = await openDisks(io, lunsOf(fileOf(path, 1 << 20), { kind: 'memory', sizeBytes: 1 << 16 }))
   assert.deepEqual(
     disks.map(({ lun, name, sizeBytes, readOnly }) => ({ lun, name, sizeBytes, readOnly })),
     [
@@ -37,27 +38,27 @@ test('one disk that cannot be opened closes the others', async () => {
   const path = join(folder, 'held.img')
   const missing = join(folder, 'missing.img')
   writeFileSync(path, Buffer.alloc(512))
-  const disks = [path, missing].map((one) => ({ kind: 'file', path: one }) as const)
-  await assert.rejects(openDisks(io, disks, format), { code: 'STORE_MISSING', message: /missing\.img/ })
+  const disks = lunsOf(fileOf(path), fileOf(missing))
+  await assert.rejects(openDisks(io, disks), { code: 'STORE_MISSING', message: /missing\.img/ })
   // Images are locked while they are open.
-  await closeDisks(await openDisks(io, [{ kind: 'file', path }], format))
+  await closeDisks(await openDisks(io, lunsOf(fileOf(path))))
 })
 
 test('an image of part of a block is refused and closed', async () => {
   const path = join(folder, 'odd.img')
   writeFileSync(path, Buffer.alloc(1000))
-  const disks = [{ kind: 'file', path }] as const
-  await assert.rejects(openDisks(io, disks, format), {
+  const disks = lunsOf(fileOf(path))
+  await assert.rejects(openDisks(io, disks), {
     code: 'IMAGE_BLOCKS',
     message: /odd\.img has 1000 bytes/,
   })
   writeFileSync(path, Buffer.alloc(1024))
-  await closeDisks(await openDisks(io, disks, format))
+  await closeDisks(await openDisks(io, disks))
 })
 
 test('a disk of part of a block is not created', async () => {
   const path = join(folder, 'part.img')
-  const disks = [{ kind: 'file', path, createSizeBytes: 1000 }] as const
-  await assert.rejects(openDisks(io, disks, format), { code: 'IMAGE_BLOCKS' })
+  const disks = lunsOf(fileOf(path, 1000))
+  await assert.rejects(openDisks(io, disks), { code: 'IMAGE_BLOCKS' })
   assert.equal(statSync(path, { throwIfNoEntry: false }), undefined)
 })

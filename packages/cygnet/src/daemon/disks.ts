@@ -4,25 +4,13 @@ import type { DiskIO, OpenOptions } from '../store/disk-io.ts'
 import { openFileStore } from '../store/file.ts'
 import { MemoryStore } from '../store/memory.ts'
 import { type BlockSize, checkWholeBlocks } from './blocks.ts'
+import type { LunState, MediumState } from './config/state.ts'
 
-export type DiskOptions =
-  | {
-      readonly kind: 'file'
-      /** A regular file or a block device. */
-      readonly path: string
-      /** Creates a missing file sparse with this size. */
-      readonly createSizeBytes?: number
-    }
-  | { readonly kind: 'memory'; readonly sizeBytes: number }
-
-export interface DiskFormat {
+/** An open disk. */
+export interface OpenDisk {
+  readonly lun: number
   readonly blockSizeBytes: BlockSize
   readonly readOnly: boolean
-}
-
-/** An open disk, its LUN the place in the list. */
-export interface OpenDisk extends DiskFormat {
-  readonly lun: number
   /** For people: the image's path. */
   readonly name: string
   readonly sizeBytes: number
@@ -33,22 +21,18 @@ export interface OpenDisk extends DiskFormat {
  * Opens all disks, or none.
  * @throws {CygnetError} of the store that could not be opened; IMAGE_BLOCKS
  */
-export async function openDisks(
-  io: DiskIO,
-  disks: readonly DiskOptions[],
-  format: DiskFormat,
-): Promise<OpenDisk[]> {
+export async function openDisks(io: DiskIO, luns: readonly LunState[]): Promise<OpenDisk[]> {
   const open: OpenDisk[] = []
   try {
-    for (const [lun, disk] of disks.entries()) {
-      const name = disk.kind === 'memory' ? 'memory' : disk.path
-      const wantedBytes = disk.kind === 'memory' ? disk.sizeBytes : disk.createSizeBytes
-      if (wantedBytes !== undefined)
-        checkWholeBlocks(`A new disk (${name})`, wantedBytes, format.blockSizeBytes)
-      const store = await openStore(io, disk, format)
+    for (const { lun, medium, blockSizeBytes, readOnly } of luns) {
+      const name = medium.kind === 'memory' ? 'memory' : medium.path
+      const wantedBytes = medium.kind === 'memory' ? medium.sizeBytes : medium.createSizeBytes
+      if (wantedBytes !== null) checkWholeBlocks(`A new disk (${name})`, wantedBytes, blockSizeBytes)
+      const store = await openStore(io, medium, readOnly)
       const { sizeBytes } = store.geometry
-      open.push({ ...format, readOnly: format.readOnly || !store.can.write, lun, name, sizeBytes, store })
-      checkWholeBlocks(name, sizeBytes, format.blockSizeBytes)
+      const isReadOnly = readOnly || !store.can.write
+      open.push({ lun, blockSizeBytes, readOnly: isReadOnly, name, sizeBytes, store })
+      checkWholeBlocks(name, sizeBytes, blockSizeBytes)
     }
     return open
   } catch (error) {
@@ -57,10 +41,10 @@ export async function openDisks(
   }
 }
 
-function openStore(io: DiskIO, disk: DiskOptions, { readOnly }: DiskFormat): Promise<BackingStore> {
-  if (disk.kind === 'memory') return Promise.resolve(new MemoryStore({ sizeBytes: disk.sizeBytes }))
-  const { path, createSizeBytes } = disk
-  const options: OpenOptions = { readOnly, ...(createSizeBytes !== undefined && { createSizeBytes }) }
+function openStore(io: DiskIO, medium: MediumState, readOnly: boolean): Promise<BackingStore> {
+  if (medium.kind === 'memory') return Promise.resolve(new MemoryStore({ sizeBytes: medium.sizeBytes }))
+  const { path, createSizeBytes } = medium
+  const options: OpenOptions = { readOnly, ...(createSizeBytes !== null && { createSizeBytes }) }
   return new Promise((resolve, reject) => {
     openFileStore(io, path, options, (error, store) => {
       if (store !== undefined) resolve(store)

@@ -1,49 +1,43 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { CygnetError } from '../base/errors.ts'
 import { BufferPool } from '../base/pool.ts'
-import { DiskUnit } from '../device/disk-unit.ts'
-import { ConnectionLimits } from '../runtime/connection-limits.ts'
+import { CygnetError } from '../base/errors.ts'
 import { systemClock } from '../runtime/clock.ts'
+import { ConnectionLimits } from '../runtime/connection-limits.ts'
 import { installNativeCrc32c } from '../runtime/crc32c-native.ts'
 import { NodeDiskIO } from '../runtime/disk-io.ts'
 import { loadSystemCalls } from '../runtime/page-cache-io-calls.ts'
-import { TcpServer } from '../runtime/tcp-server.ts'
-import { defaultTargetLimits } from '../session/limits.ts'
+import type { TcpServer } from '../runtime/tcp-server.ts'
+import { defaultTargetLimits, type TargetLimits } from '../session/limits.ts'
 import type { StoreError } from '../store/backing-store.ts'
-import { IscsiTarget } from '../target/iscsi-target.ts'
+import type { LoginThrottleLimits } from '../target/login-throttle.ts'
 import { TargetNode } from '../target/target-node.ts'
-import { type Address, formatAddress, isLoopback, parseAddress } from './address.ts'
-import type { BlockSize } from './blocks.ts'
+import { type Address, parseAddress } from './address.ts'
+import { authPolicyOf } from './auth-policy.ts'
+import type { BackoffState, LimitsState } from './config/limits.ts'
+import type { Secrets } from './config/secrets.ts'
+import { type DesiredState, isLoopbackOnly, type PortalState } from './config/state.ts'
 import { ConnectionLog } from './connection-log.ts'
-import { closeDisks, type DiskOptions, type OpenDisk, openDisks } from './disks.ts'
-import { unitIdentity } from './identity.ts'
-
-/** How long initiators have to log out, and commands in flight to finish, once the server stops. */
-const STOP_TIMEOUT_S = 10
-/** After this long, an initiator that has no command in flight and has not logged out is not waited for. */
-const LOGOUT_GRACE_MS = 3000
-const POLL_MS = 20
+import { closeDisks, type OpenDisk } from './disks.ts'
+import { drain } from './drain.ts'
+import { newPortal } from './portals.ts'
+import { type OpenTarget, openTargets } from './targets.ts'
 
 export interface ServerOptions {
-  readonly listen: Address
-  /** What SendTargets reports instead of the address that an initiator has connected to; port 0 is the listening port. */
-  readonly advertise?: Address
-  /** Normalised iSCSI name. */
-  readonly targetName: string
-  readonly blockSizeBytes: BlockSize
-  readonly readOnly: boolean
-  /** LUNs 0, 1, … */
-  readonly disks: readonly DiskOptions[]
+  readonly state: DesiredState
+  /** What the state's secret sources hold. */
+  readonly secrets: Secrets
   readonly log: Logger
 }
 
-export interface RunningServer {
+export interface RunningPortal {
+  readonly state: PortalState
   /** Where it listens, with the port that it got. */
   readonly address: Address
-  readonly advertise: Address | undefined
-  readonly targetName: string
-  readonly disks: readonly OpenDisk[]
+}
+
+export interface RunningServer {
+  readonly portals: readonly RunningPortal[]
+  readonly targets: readonly OpenTarget[]
   /**
    * Stops listening, asks initiators to log out, lets commands in flight finish (10 s at most), flushes and closes
    * the disks. Once.
@@ -53,108 +47,110 @@ export interface RunningServer {
 }
 
 /**
- * Opens the disks and serves them as LUNs of one target.
- * @throws {CygnetError} LISTEN_FAILED, ADVERTISE_PORT, or what `openDisks` throws
+ * Opens the disks of all targets and serves them.
+ * @throws {CygnetError} LISTEN_FAILED, TLS_FILE, TLS_PSK, TLS_OPTIONS, or what `openDisks` throws
  */
-export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { listen, targetName, log } = options
-  const advertise = advertisedAddress(options)
+export async function startServer({ state, secrets, log }: ServerOptions): Promise<RunningServer> {
   const { calls, reason } = loadSystemCalls()
   if (calls === undefined) log.info(`no page cache calls, holes or locks: ${reason}`)
   const noNativeCrc = installNativeCrc32c()
   if (noNativeCrc !== undefined) log.info(`digests are computed in JavaScript: ${noNativeCrc}`)
 
   const pool = new BufferPool()
-  const disks = await openDisks(new NodeDiskIO(calls), options.disks, options)
-  const units = new Map(disks.map((disk) => [disk.lun, unitOf(disk, targetName, pool)]))
-  const target = new IscsiTarget({ name: targetName, units, access: [{}] })
-  const node = new TargetNode({ targets: [target], clock: systemClock })
-  const connectionLog = new ConnectionLog(log)
-  const tcp: TcpServer = new TcpServer({
-    address: listen.host,
-    port: listen.port,
-    host: node.addPortal({
-      group: 1,
-      endpoint: () => tcp.endpoint,
-      ...(advertise && { advertise: formatAddress(advertise) }),
-    }),
-    pool,
-    limits: defaultTargetLimits,
-    connectionLimits: new ConnectionLimits(),
+  const maxSessions = state.limits.sessionsPerTarget
+  const io = new NodeDiskIO(calls)
+  const targets = await openTargets(state.targets, { io, pool, secrets, maxSessions })
+  const disks = targets.flatMap((target) => target.disks)
+  const node = new TargetNode({
+    targets: targets.map(({ target }) => target),
     clock: systemClock,
-    onEvent: (peerAddress, event) => connectionLog.record(peerAddress, event),
+    discoveryAuth: authPolicyOf(state.discovery.auth, secrets),
+    throttle: throttleOf(state.limits.authFailureBackoff),
   })
+  const connectionLog = new ConnectionLog(log)
+  const shared = {
+    node,
+    pool,
+    limits: targetLimits(state.limits),
+    connectionLimits: new ConnectionLimits(state.limits),
+    connectionLog,
+  }
+  const servers: TcpServer[] = []
   try {
-    await tcp.listen()
+    for (const portal of state.portals) {
+      const server = newPortal(portal, shared)
+      await server.listen()
+      servers.push(server)
+    }
   } catch (error) {
+    for (const server of servers) server.stopListening()
     await closeDisks(disks)
     throw error
   }
-  const address = parseAddress(tcp.endpoint, listen)
-  log.info({ address: tcp.endpoint, target: targetName, luns: disks.length }, 'listening')
-  if (!isLoopback(address.host)) {
-    log.warn('there is no authentication: whoever reaches this address can use the disks')
-  }
+  const portals = state.portals.map((portal, index) => ({
+    state: portal,
+    address: parseAddress(servers[index]?.endpoint ?? '', portal.listen),
+  }))
+  logStart(targets, servers, log)
 
   return {
-    address,
-    advertise,
-    targetName,
-    disks,
+    portals,
+    targets,
     async stop() {
       log.info('stopping')
-      tcp.stopListening()
-      await drain(tcp)
-      tcp.destroyConnections()
-      const errors = await Promise.all(disks.map((disk) => flush(disk)))
-      // A reset ends what a lost connection has left behind; then no task is left.
-      for (const unit of units.values()) await new Promise<void>((resolve) => unit.reset(resolve))
-      for (const unit of units.values()) await new Promise<void>((resolve) => unit.close(resolve))
-      const failed = disks.filter((_, lun) => errors[lun] !== undefined)
-      for (const { lun, name } of failed) log.error({ lun, name, err: errors[lun]?.cause }, 'flush failed')
-      if (failed.length > 0) {
-        const names = failed.map(({ name }) => name).join(', ')
-        throw new CygnetError(
-          'FLUSH_FAILED',
-          `Not everything could be written to ${names}: check the medium.`,
-        )
-      }
+      for (const server of servers) server.stopListening()
+      await drain(servers)
+      for (const server of servers) server.destroyConnections()
+      await closeTargets(targets, log)
       log.info('stopped')
     },
   }
 }
 
-function unitOf(disk: OpenDisk, targetName: string, pool: BufferPool): DiskUnit {
-  const { store, blockSizeBytes, readOnly, lun } = disk
-  return new DiskUnit({ store, pool, blockSizeBytes, readOnly, identity: unitIdentity(targetName, lun) })
-}
-
-function advertisedAddress({ advertise, listen }: ServerOptions): Address | undefined {
-  if (advertise === undefined || advertise.port !== 0) return advertise
-  if (listen.port !== 0) return { host: advertise.host, port: listen.port }
-  throw new CygnetError(
-    'ADVERTISE_PORT',
-    `Which port should ${formatAddress(advertise)} advertise? Name one, since the listening port is not fixed.`,
-  )
-}
-
-/** Asks every initiator to log out, and waits for it and its commands. */
-async function drain(tcp: TcpServer): Promise<void> {
-  const start = systemClock.now()
-  for (const { protocol } of tcp.connections) protocol.requestLogout(STOP_TIMEOUT_S, start)
-  while (tcp.connections.size > 0) {
-    const elapsedMs = systemClock.now() - start
-    if (elapsedMs > STOP_TIMEOUT_S * 1000 || (elapsedMs > LOGOUT_GRACE_MS && isIdle(tcp))) return
-    await sleep(POLL_MS)
+function logStart(targets: readonly OpenTarget[], servers: readonly TcpServer[], log: Logger): void {
+  for (const server of servers) log.info({ address: server.endpoint }, 'listening')
+  for (const { state, disks } of targets) {
+    log.info({ target: state.name, luns: disks.length }, 'serving')
+    if (isLoopbackOnly(state)) {
+      log.info({ target: state.name }, 'only this machine may log in: no access is configured beyond it')
+    } else if (state.auth === null && state.access.some(({ addresses }) => addresses === 'any')) {
+      log.warn(
+        { target: state.name },
+        'there is no authentication: whoever reaches the portal can use the disks',
+      )
+    }
   }
 }
 
-function isIdle(tcp: TcpServer): boolean {
-  for (const { protocol } of tcp.connections)
-    if (protocol.queuedPdus > 0 || (protocol.session?.taskCount ?? 0) > 0) return false
-  return true
+async function closeTargets(targets: readonly OpenTarget[], log: Logger): Promise<void> {
+  const disks = targets.flatMap((target) => target.disks)
+  const errors = await Promise.all(disks.map((disk) => flush(disk)))
+  // A reset ends what a lost connection has left behind; then no task is left.
+  for (const unit of targets.flatMap(({ units }) => [...units.values()])) {
+    await new Promise<void>((resolve) => unit.reset(resolve))
+    await new Promise<void>((resolve) => unit.close(resolve))
+  }
+  const failed = disks.filter((_, index) => errors[index] !== undefined)
+  for (const disk of failed) {
+    log.error({ lun: disk.lun, name: disk.name, err: errors[disks.indexOf(disk)]?.cause }, 'flush failed')
+  }
+  if (failed.length === 0) return
+  const names = failed.map(({ name }) => name).join(', ')
+  throw new CygnetError('FLUSH_FAILED', `Not everything could be written to ${names}: check the medium.`)
 }
 
-function flush({ store }: OpenDisk): Promise<StoreError | undefined> {
-  return new Promise((resolve) => store.flush(resolve))
-}
+const flush = ({ store }: OpenDisk): Promise<StoreError | undefined> =>
+  new Promise((resolve) => store.flush(resolve))
+
+const targetLimits = ({ loginTimeoutSeconds, textBytes }: LimitsState): TargetLimits => ({
+  ...defaultTargetLimits,
+  loginTimeoutMs: loginTimeoutSeconds * 1000,
+  textBytes,
+})
+
+const throttleOf = (backoff: BackoffState): LoginThrottleLimits => ({
+  freeFailures: backoff.freeFailures,
+  firstDelayMs: backoff.firstDelaySeconds * 1000,
+  maxDelayMs: backoff.maxDelaySeconds * 1000,
+  addresses: backoff.addresses,
+})

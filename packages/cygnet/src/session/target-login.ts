@@ -3,6 +3,8 @@ import { LoginStage } from '../pdu/codes.ts'
 import type { LoginRequest } from '../pdu/login.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
+import { isAuthenticationKey } from './auth/authenticator.ts'
+import { foldIscsiName } from './iscsi-name-profile.ts'
 import { LOGIN_SEGMENT_BYTES, type TargetLimits } from './limits.ts'
 import { Negotiator, type Pair, type Stage } from './negotiator.ts'
 import { targetPreferences } from './parameters.ts'
@@ -13,7 +15,7 @@ import {
   refuse,
   type TargetHost,
 } from './target-host.ts'
-import { isSecurityKey, TargetSecurity } from './target-security.ts'
+import { TargetSecurity } from './target-security.ts'
 import { TextExchange } from './text-exchange.ts'
 
 /**
@@ -52,6 +54,8 @@ const STAGES: Readonly<Record<number, Stage>> = {
 }
 /** Who logs in to what is settled by the first request (§6.3.1). */
 const identityKeys: ReadonlySet<string> = new Set(['InitiatorName', 'TargetName', 'SessionType'])
+/** RFC 7143 §4.2.7.3. */
+const NAME_TYPE = /^(?:iqn|eui|naa)\./
 const initiatorError = (reason: string): LoginRefusal => refuse(LoginStatus.initiatorError, reason)
 
 export class TargetLogin {
@@ -173,10 +177,10 @@ export class TargetLogin {
       const refused = this.#identify(keys)
       if (refused) return refused
     }
-    const others = pairs.filter(([key]) => !identityKeys.has(key) && !isSecurityKey(key))
+    const others = pairs.filter(([key]) => !identityKeys.has(key) && !isAuthenticationKey(key))
     const wrong = keys.receive(others, stage)
     if (wrong) return initiatorError(`${wrong.key} ${wrong.reason}`)
-    return this.#authenticate(pairs.filter(([key]) => isSecurityKey(key)))
+    return this.#authenticate(pairs.filter(([key]) => isAuthenticationKey(key)))
   }
 
   #authenticate(pairs: readonly Pair[]): LoginRefusal | undefined {
@@ -200,9 +204,13 @@ export class TargetLogin {
   /** The first request's text is complete: who is this, and what does it want? */
   #identify(keys: Negotiator): LoginRefusal | undefined {
     const first = this.#first as LoginRequest
-    const initiatorName = keys.text('InitiatorName')
+    // As they are compared. Names that RFC 3722 would not allow are in use, with underscores above all.
+    const initiatorName = foldIscsiName(keys.text('InitiatorName'))
     if (initiatorName === '') return refuse(LoginStatus.missingParameter, 'InitiatorName is missing')
-    const targetName = keys.text('TargetName')
+    if (!NAME_TYPE.test(initiatorName)) {
+      return initiatorError(`InitiatorName ${initiatorName} begins with none of iqn., eui. and naa.`)
+    }
+    const targetName = foldIscsiName(keys.text('TargetName'))
     if (targetName === '' && !keys.isDiscovery) {
       return refuse(LoginStatus.missingParameter, 'TargetName is missing')
     }

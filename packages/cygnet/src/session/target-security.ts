@@ -3,17 +3,14 @@ import type { Authenticator } from './auth/authenticator.ts'
 import type { Pair } from './negotiator.ts'
 import { type LoginAdmission, type LoginRefusal, refuse } from './target-host.ts'
 
-/** Keys of the authentication methods (RFC 7143 §12.1); AuthMethod itself is negotiated like any other key. */
-const SECURITY_KEY = /^(?:CHAP|SRP|KRB)_/
-
-export const isSecurityKey = (key: string): boolean => SECURITY_KEY.test(key)
-
 /** The authentication of one login at the target: from the choice of a method to the proof. */
 export class TargetSecurity {
   readonly #admission: LoginAdmission
   #method: string | undefined
   #authenticator: Authenticator | undefined
   #user: string | undefined
+  /** The method was chosen by an earlier request: its keys are due. */
+  #hasBegun = false
 
   constructor(admission: LoginAdmission) {
     this.#admission = admission
@@ -35,14 +32,19 @@ export class TargetSecurity {
     if (method !== 'None') this.#authenticator = this.#admission.authenticator(method)
   }
 
-  /** Security keys came; the answer's keys, or the end of the login. */
+  /** The security keys of one request, perhaps none; the answer's keys, or the end of the login. */
   receive(pairs: readonly Pair[]): readonly Pair[] | LoginRefusal {
-    if (pairs.length === 0) return []
-    if (!this.#authenticator || this.#user !== undefined) {
-      return refuse(LoginStatus.initiatorError, `${pairs[0]?.[0]} outside an authentication`)
+    const authenticator = this.#user === undefined ? this.#authenticator : undefined
+    if (!authenticator || !this.#hasBegun) {
+      // The request that only chose the method has none.
+      this.#hasBegun = authenticator !== undefined
+      if (pairs.length === 0) return []
     }
-    const step = this.#authenticator.receive(pairs)
+    if (!authenticator)
+      return refuse(LoginStatus.initiatorError, `${pairs[0]?.[0]} outside an authentication`)
+    const step = authenticator.receive(pairs)
     if (step.kind === 'failed') {
+      if (step.fault) return refuse(LoginStatus[step.fault], step.reason)
       return { ...refuse(LoginStatus.authenticationFailure, step.reason), isFailedProof: true }
     }
     if (step.kind === 'done') this.#user = step.user

@@ -20,6 +20,8 @@ export interface TargetOptions {
   readonly auth?: AuthPolicy
   /** The first rule that fits decides. */
   readonly access: readonly AccessRule[]
+  /** Sessions at the same time, 1..65535. */
+  readonly maxSessions?: number
   /** Logins are sent elsewhere (RFC 7143 §11.13.5, class 1). */
   readonly moved?: { readonly address: string; readonly permanent: boolean }
 }
@@ -35,6 +37,7 @@ export class IscsiTarget {
   readonly moved: TargetOptions['moved']
   readonly #groups: ReadonlySet<number> | undefined
   readonly #access: readonly AccessRule[]
+  readonly #maxSessions: number
   readonly #sessions = new Map<TargetSession, NexusPort>()
   #lastTsih = 0
 
@@ -44,6 +47,7 @@ export class IscsiTarget {
     this.units = options.units
     this.auth = options.auth ?? noAuthentication
     this.moved = options.moved
+    this.#maxSessions = options.maxSessions ?? LARGEST_TSIH
     this.#groups = options.groups
     this.#access = options.access
   }
@@ -79,8 +83,10 @@ export class IscsiTarget {
       existing.close('reinstated')
       existing.connection.drop('the initiator logged in again: session reinstatement')
     }
+    if (this.#sessions.size >= this.#maxSessions) {
+      return refuse(LoginStatus.outOfResources, `the target has its ${this.#maxSessions} sessions`)
+    }
     const tsih = this.#takeTsih()
-    if (tsih === undefined) return refuse(LoginStatus.outOfResources, 'every TSIH is in use')
     const units = this.#unitsFor(rule)
     const nexus: Nexus = {
       initiatorPortName: `${identity.initiatorName},i,0x${identity.isid}`,
@@ -127,13 +133,12 @@ export class IscsiTarget {
     return undefined
   }
 
-  #takeTsih(): number | undefined {
+  /** There are fewer sessions than TSIHs: one is free. */
+  #takeTsih(): number {
     const used = new Set<number>()
     for (const session of this.#sessions.keys()) used.add(session.tsih)
-    for (let tries = 0; tries < LARGEST_TSIH; tries++) {
-      this.#lastTsih = (this.#lastTsih % LARGEST_TSIH) + 1
-      if (!used.has(this.#lastTsih)) return this.#lastTsih
-    }
-    return undefined
+    do this.#lastTsih = (this.#lastTsih % LARGEST_TSIH) + 1
+    while (used.has(this.#lastTsih))
+    return this.#lastTsih
   }
 }

@@ -1,0 +1,44 @@
+import type { BufferPool } from '../base/pool.ts'
+import { systemClock } from '../runtime/clock.ts'
+import type { ConnectionLimits } from '../runtime/connection-limits.ts'
+import { TcpServer } from '../runtime/tcp-server.ts'
+import type { TargetLimits } from '../session/limits.ts'
+import type { TargetNode } from '../target/target-node.ts'
+import { formatAddress } from './address.ts'
+import type { PortalState } from './config/state.ts'
+import type { ConnectionLog } from './connection-log.ts'
+import { movedTo } from './targets.ts'
+
+/** What all portals of a server share. */
+export interface PortalSurroundings {
+  readonly node: TargetNode
+  readonly pool: BufferPool
+  readonly limits: TargetLimits
+  readonly connectionLimits: ConnectionLimits
+  readonly connectionLog: ConnectionLog
+}
+
+/**
+ * A portal of the settings, not listening yet.
+ * @throws {CygnetError} TLS_FILE, TLS_PSK, TLS_OPTIONS
+ */
+export function newPortal(state: PortalState, shared: PortalSurroundings): TcpServer {
+  const { node, pool, limits, connectionLimits, connectionLog } = shared
+  const { listen, advertise, group, moved } = state
+  const server: TcpServer = new TcpServer({
+    address: listen.host,
+    port: listen.port,
+    host: node.addPortal({
+      group,
+      endpoint: () => server.endpoint,
+      ...(advertise && { advertise: formatAddress(advertise) }),
+      ...(moved && { moved: movedTo(moved) }),
+    }),
+    pool,
+    limits,
+    connectionLimits,
+    clock: systemClock,
+    onEvent: (peerAddress, event) => connectionLog.record(peerAddress, event),
+  })
+  return server
+}

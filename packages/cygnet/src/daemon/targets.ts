@@ -1,0 +1,81 @@
+import type { BufferPool } from '../base/pool.ts'
+import { DiskUnit } from '../device/disk-unit.ts'
+import type { DiskIO } from '../store/disk-io.ts'
+import type { AccessRule } from '../target/access.ts'
+import { parseAddressRange } from '../target/address-range.ts'
+import { IscsiTarget } from '../target/iscsi-target.ts'
+import { parseNamePattern } from '../target/name-pattern.ts'
+import { formatAddress } from './address.ts'
+import { authPolicyOf } from './auth-policy.ts'
+import type { Secrets } from './config/secrets.ts'
+import type { AccessRuleState, MovedState, TargetState } from './config/state.ts'
+import { closeDisks, type OpenDisk, openDisks } from './disks.ts'
+import { unitIdentity } from './identity.ts'
+
+/** A target with its disks open. */
+export interface OpenTarget {
+  readonly state: TargetState
+  readonly disks: readonly OpenDisk[]
+  readonly units: ReadonlyMap<number, DiskUnit>
+  readonly target: IscsiTarget
+}
+
+export interface TargetSurroundings {
+  readonly io: DiskIO
+  readonly pool: BufferPool
+  readonly secrets: Secrets
+  readonly maxSessions: number
+}
+
+/**
+ * Opens the disks of all targets, or of none.
+ * @throws {CygnetError} what `openDisks` throws
+ */
+export async function openTargets(
+  states: readonly TargetState[],
+  surroundings: TargetSurroundings,
+): Promise<OpenTarget[]> {
+  const open: OpenTarget[] = []
+  try {
+    for (const state of states) open.push(await openTarget(state, surroundings))
+    return open
+  } catch (error) {
+    for (const { disks } of open) await closeDisks(disks)
+    throw error
+  }
+}
+
+async function openTarget(state: TargetState, surroundings: TargetSurroundings): Promise<OpenTarget> {
+  const { io, pool, secrets, maxSessions } = surroundings
+  const disks = await openDisks(io, state.luns)
+  const units = new Map(disks.map((disk) => [disk.lun, unitOf(disk, state.name, pool)]))
+  const target = new IscsiTarget({
+    name: state.name,
+    alias: state.alias,
+    units,
+    groups: new Set(state.groups),
+    auth: authPolicyOf(state.auth, secrets),
+    access: state.access.map(accessRule),
+    maxSessions,
+    ...(state.moved && { moved: movedTo(state.moved) }),
+  })
+  return { state, disks, units, target }
+}
+
+function unitOf(disk: OpenDisk, targetName: string, pool: BufferPool): DiskUnit {
+  const { store, blockSizeBytes, readOnly, lun } = disk
+  return new DiskUnit({ store, pool, blockSizeBytes, readOnly, identity: unitIdentity(targetName, lun) })
+}
+
+export const movedTo = ({ to, permanent }: MovedState): { address: string; permanent: boolean } => ({
+  address: formatAddress(to),
+  permanent,
+})
+
+const accessRule = ({ initiators, addresses, users, luns, readOnly }: AccessRuleState): AccessRule => ({
+  ...(initiators !== 'any' && { initiators: initiators.map(parseNamePattern) }),
+  ...(addresses !== 'any' && { addresses: addresses.map(parseAddressRange) }),
+  ...(users !== 'any' && { users }),
+  ...(luns !== 'all' && { luns: new Map(luns.map(({ lun, targetLun }) => [lun, targetLun])) }),
+  readOnly,
+})
