@@ -169,6 +169,16 @@ describe('§11.2.2.4 bidirectional commands', () => {
     peer.finish()
   })
 
+  test('data that was read returns to the pool when the connection ends before the rest of the write has come', () => {
+    const peer = new TestPeer()
+    peer.logIn([['InitialR2T', 'No']])
+    const more = { read: true, write: true, final: false, expectedDataTransferLength: 512 }
+    const answers = peer.command(fakeCdb(FakeOpcode.both, 0, 100), more, undefined, { ahs: bothAhs(100) })
+    assert.deepEqual(answers, [])
+    assert.equal(peer.pool.inUse, 1)
+    peer.finish()
+  })
+
   test('§11.7.3 without anything to write the status still comes in a SCSI Response', () => {
     const peer = new TestPeer()
     peer.logIn()

@@ -44,6 +44,14 @@ describe('§6.4 negotiation in the full feature phase', () => {
     peer.finish()
   })
 
+  test('a value stays when a later negotiation is about something else', () => {
+    const peer = loggedIn()
+    peer.text(segmentLength(2048))
+    peer.text([['InitiatorAlias', 'host']])
+    assert.deepEqual(readLengths(peer), [2048, 2048])
+    peer.finish()
+  })
+
   test('§11.10.4 the reserved tag begins anew: what was said before does not count', () => {
     const peer = loggedIn()
     peer.text(segmentLength(2048), { final: false })
