@@ -1,4 +1,5 @@
 import { Socket, type SocketConstructorOpts } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { assert } from '../base/assert.ts'
 import type { BufferPool, PooledBuffer } from '../base/pool.ts'
 
@@ -16,7 +17,8 @@ interface HandleOwner {
 /**
  * Reads a socket into pooled segments, each filled before the next is taken. Node can read into memory of ours
  * (`onread`), at less than half the cost of a new buffer for each read, but only for sockets that it is told to from
- * the start; accepted ones are not, so the accepted handle moves to a new socket.
+ * the start; accepted ones are not, so the accepted handle moves to a new socket. What comes over TLS was decrypted into
+ * new buffers, and is copied.
  */
 export class SocketReader {
   /** The socket to use from here on. */
@@ -52,8 +54,9 @@ export class SocketReader {
   #adopt(accepted: Socket): Socket {
     const owner = accepted as HandleOwner
     const handle = owner._handle
-    if (!handle) {
+    if (!handle || accepted instanceof TLSSocket) {
       accepted.on('data', (chunk: Buffer) => this.#copyIn(chunk))
+      accepted.resume()
       return accepted
     }
     owner._handle = null

@@ -6,6 +6,7 @@ import { type ConnectionEvent, TargetConnection } from '../session/target-connec
 import type { TargetHost } from '../session/target-host.ts'
 import type { LimitedConnection } from './connection-limits.ts'
 import { SocketReader } from './socket-reader.ts'
+import { explainTransportError, TLS_HANDSHAKE_RECORD, TLS_ON_PLAIN_PORTAL } from './tls-errors.ts'
 
 /** Receive segments before the login is over: a thousand silent connections must not cost much. */
 const LOGIN_SEGMENT_BYTES = 16 * 1024
@@ -48,6 +49,7 @@ export class TcpConnection implements LimitedConnection {
   #armedFor: number | undefined
   #flushScheduled = false
   #receiving = false
+  #isFirst = true
   #ended = false
   #paused = false
 
@@ -66,6 +68,13 @@ export class TcpConnection implements LimitedConnection {
       wake: () => this.#schedule(),
     })
     this.#reader = new SocketReader(accepted, pool, LOGIN_SEGMENT_BYTES, (segment, start, end) => {
+      if (this.#isFirst) {
+        this.#isFirst = false
+        if (segment.bytes[start] === TLS_HANDSHAKE_RECORD) {
+          this.#transportClosed(TLS_ON_PLAIN_PORTAL)
+          return
+        }
+      }
       this.#receiving = true
       this.protocol.receive(segment, start, end, clock.now())
       this.#receiving = false
@@ -75,7 +84,7 @@ export class TcpConnection implements LimitedConnection {
     this.#socket = socket
     socket.setNoDelay(true)
     socket.setKeepAlive(true, 30_000)
-    socket.on('error', (error) => this.#transportClosed(`TCP: ${error.message}`))
+    socket.on('error', (error) => this.#transportClosed(explainTransportError(error)))
     socket.on('end', () => this.#transportClosed('the initiator closed the TCP connection'))
     socket.on('close', () => this.#closed())
     socket.on('drain', () => this.#flush())

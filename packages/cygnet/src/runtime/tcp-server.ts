@@ -3,6 +3,7 @@ import { CygnetError } from '../base/errors.ts'
 import type { ConnectionEvent } from '../session/target-connection.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
 import { formatEndpoint, TcpConnection, type TcpConnectionOptions } from './tcp-connection.ts'
+import type { TlsPortal } from './tls.ts'
 
 export interface TcpServerOptions extends Omit<TcpConnectionOptions, 'onEvent' | 'onClosed'> {
   /** Address to listen on: IPv4, IPv6 or a host name. */
@@ -11,6 +12,8 @@ export interface TcpServerOptions extends Omit<TcpConnectionOptions, 'onEvent' |
   readonly port: number
   /** Shared by all portals. */
   readonly connectionLimits: ConnectionLimits
+  /** Where connections have to be TLS ones. */
+  readonly tls?: TlsPortal
   readonly onEvent: (peerAddress: string, event: ConnectionEvent) => void
 }
 
@@ -73,6 +76,7 @@ export class TcpServer {
 
   /** Ends every connection now. */
   destroyConnections(): void {
+    this.#options.tls?.close()
     for (const connection of [...this.#connections]) connection.destroy()
   }
 
@@ -82,7 +86,7 @@ export class TcpServer {
       socket.destroy()
       return
     }
-    const { connectionLimits, onEvent } = this.#options
+    const { connectionLimits, onEvent, tls } = this.#options
     const refusal = connectionLimits.refusal(socket.remoteAddress)
     if (refusal !== undefined) {
       const peerAddress = formatEndpoint(socket.remoteAddress, socket.remotePort)
@@ -90,6 +94,12 @@ export class TcpServer {
       onEvent(peerAddress, { kind: 'dropped', reason: refusal })
       return
     }
+    if (tls === undefined) this.#connect(socket)
+    else tls.accept(socket, (secured) => this.#connect(secured))
+  }
+
+  #connect(socket: Socket): void {
+    const { connectionLimits, onEvent } = this.#options
     const accepted = new TcpConnection(socket, {
       ...this.#options,
       onEvent: (connection, event) => onEvent(connection.peerAddress, event),
