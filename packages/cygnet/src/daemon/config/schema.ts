@@ -99,7 +99,9 @@ const auth = z
       .meta({ title: 'a list of users, at least one' })
       .describe('Who may log in. Each has a name and a secret.'),
     mutual: credential('a user and a secret')
-      .describe('How the target authenticates itself to initiators that ask for it.')
+      .describe(
+        'How the target authenticates itself to initiators that ask for it. Without it, their logins fail.',
+      )
       .optional(),
     algorithms: z
       .array(z.enum(chapAlgorithmNames).meta({ title: `one of ${chapAlgorithmNames.join(', ')}` }))
@@ -176,7 +178,9 @@ const lun = z
   .strictObject({
     file: path('the path of an image or a block device').describe('Image file or block device.').optional(),
     memory: size.describe('A disk in memory of this size; it is gone at the end.').optional(),
-    size: size.describe('Creates a missing image with this size, sparse.').optional(),
+    size: size
+      .describe('Creates a missing image with this size, sparse. Without it, the image must be there.')
+      .optional(),
     blockSize: z
       .literal([512, 4096])
       .meta({ title: '512 or 4096' })
@@ -192,7 +196,7 @@ const rule = z
       .array(parsed('a pattern such as iqn.1993-08.org.debian:*', parseNamePattern))
       .min(1)
       .meta({ title: 'a list of name patterns, at least one' })
-      .describe('Patterns of initiator names; `*` stands for any characters.')
+      .describe('Patterns of initiator names; `*` stands for any characters. Any name where none is given.')
       .optional(),
     addresses: z
       .array(
@@ -202,19 +206,21 @@ const rule = z
       )
       .min(1)
       .meta({ title: 'a list of address ranges, at least one' })
-      .describe('Addresses and ranges in CIDR notation that it connects from.')
+      .describe(
+        'Addresses and ranges in CIDR notation that it connects from. Any address where none is given.',
+      )
       .optional(),
     users: z
       .array(userName())
       .min(1)
       .meta({ title: 'a list of users, at least one' })
-      .describe('Users of the target’s `auth`.')
+      .describe('Users of the target’s `auth`. Any of them where none is given.')
       .optional(),
     luns: z
       .union([z.array(lunNumber()).min(1), z.record(lunKey, lunNumber())])
       .meta({ title: 'a list of LUNs, or a mapping of LUN to LUN' })
       .describe(
-        'What it sees: a list of the target’s LUNs, or a mapping of the LUN that it sees to the LUN of the target.',
+        'What it sees: a list of the target’s LUNs, or a mapping of the LUN that it sees to the LUN of the target. All of them where none is given.',
       )
       .optional(),
     readOnly: flag().describe('Refuses its writes.').default(false),
@@ -233,7 +239,7 @@ const target = z
       .array(group())
       .min(1)
       .meta({ title: 'a list of portal group tags, at least one' })
-      .describe('Portal groups that serve it.')
+      .describe('Portal groups that serve it; all of them where none is named.')
       .optional(),
     luns: z
       .record(lunKey, lun)
@@ -271,6 +277,10 @@ export const configSchema = z
       .meta({ title: 'a list of portals, at least one' })
       .describe('Where to listen.')
       .prefault([{ listen: defaultPortal }]),
+    targets: z
+      .record(targetKey, target)
+      .meta({ title: 'a mapping of iSCSI name to target', minProperties: 1 })
+      .describe('The targets, by iSCSI name.'),
     discovery: z
       .strictObject({
         auth: auth.describe('CHAP: who may ask for targets. Without it, nobody is asked.').optional(),
@@ -278,10 +288,6 @@ export const configSchema = z
       .meta({ title: 'a mapping with auth' })
       .describe('Discovery sessions.')
       .prefault({}),
-    targets: z
-      .record(targetKey, target)
-      .meta({ title: 'a mapping of iSCSI name to target', minProperties: 1 })
-      .describe('The targets, by iSCSI name.'),
     limits: z
       .strictObject({
         ...settingsOf(limitSettings),
