@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { TlsEvent } from '../runtime/tls.ts'
 import type { ConnectionEvent } from '../session/target-connection.ts'
 
 /** Peers whose first protocol error is remembered. */
@@ -35,6 +36,22 @@ export class ConnectionLog {
         break
       case 'rejected':
         log[this.#isFirstReject(peer) ? 'warn' : 'debug']({ peer, reason: event.explanation }, 'PDU rejected')
+        break
+    }
+  }
+
+  /** What happens before a connection reaches the iSCSI layer of a TLS portal. */
+  recordTls(peer: string, event: TlsEvent): void {
+    const log = this.#log
+    switch (event.kind) {
+      case 'secured':
+        log.info({ peer, client: event.peer, cipher: event.cipher }, 'TLS')
+        break
+      case 'refused':
+        log.warn({ peer, reason: event.reason }, 'TLS refused')
+        break
+      case 'not-reloaded':
+        log.error({ reason: event.reason }, 'TLS files not reloaded: the old ones go on')
         break
     }
   }

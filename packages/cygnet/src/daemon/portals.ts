@@ -2,10 +2,11 @@ import type { BufferPool } from '../base/pool.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { ConnectionLimits } from '../runtime/connection-limits.ts'
 import { TcpServer } from '../runtime/tcp-server.ts'
+import { TlsPortal } from '../runtime/tls.ts'
 import type { TargetLimits } from '../session/limits.ts'
 import type { TargetNode } from '../target/target-node.ts'
 import { formatAddress } from './address.ts'
-import type { PortalState } from './config/state.ts'
+import type { PortalState, TlsState } from './config/state.ts'
 import type { ConnectionLog } from './connection-log.ts'
 import { movedTo } from './targets.ts'
 
@@ -24,7 +25,7 @@ export interface PortalSurroundings {
  */
 export function newPortal(state: PortalState, shared: PortalSurroundings): TcpServer {
   const { node, pool, limits, connectionLimits, connectionLog } = shared
-  const { listen, advertise, group, moved } = state
+  const { listen, advertise, group, moved, tls } = state
   const server: TcpServer = new TcpServer({
     address: listen.host,
     port: listen.port,
@@ -38,7 +39,14 @@ export function newPortal(state: PortalState, shared: PortalSurroundings): TcpSe
     limits,
     connectionLimits,
     clock: systemClock,
+    ...(tls && { tls: tlsPortal(tls, connectionLog) }),
     onEvent: (peerAddress, event) => connectionLog.record(peerAddress, event),
   })
   return server
 }
+
+const tlsPortal = ({ certificate, clientCaFile, psk }: TlsState, log: ConnectionLog): TlsPortal =>
+  new TlsPortal(
+    { ...certificate, ...(clientCaFile !== null && { clientCaFile }), psk },
+    (peerAddress, event) => log.recordTls(peerAddress, event),
+  )
