@@ -1,25 +1,16 @@
-import { isAbsolute, join, normalize } from 'node:path'
 import { hex } from '../../base/bytes.ts'
 import { checkChapSecret, checkChapUser, MIN_SECRET_BYTES } from '../../session/auth/chap-secrets.ts'
 import { errorAt, errorAtKey, type Finding, warningAt } from './finding.ts'
 import type { Path } from './problem.ts'
 import type { SoundPart } from './prune.ts'
-import type { AuthConfig, CredentialConfig, PortalConfig } from './schema.ts'
-import { type Environment, fileFault, isOpenToOthers, readSecret, type Secrets } from './secrets.ts'
+import type { AuthConfig, CredentialConfig } from './schema.ts'
+import { readSecret, type Secrets } from './secrets.ts'
 import type { SecretSource } from './state.ts'
+import { resolvePath, type Surroundings, warnAboutRights } from './named-files.ts'
 
-/** Certificates and keys in PEM, with all their authorities. */
-const MAX_PEM_BYTES = 4 * 1024 * 1024
-
-export interface Surroundings {
-  /** Where relative paths start: the folder of the file. */
-  readonly folder: string
-  readonly environment: Environment
-}
-
-/** Reads the secrets, and finds what is wrong with credentials and with the files that portals name. */
+/** Reads the secrets, and finds what is wrong with credentials. */
 export function checkAuth(part: SoundPart, surroundings: Surroundings, secrets: Secrets): Finding[] {
-  const { discovery, targets, portals } = part.config
+  const { discovery, targets } = part.config
   const places = [
     { auth: discovery.auth, path: ['discovery', 'auth'] },
     ...Object.entries(targets).map(([key, { auth }]) => ({ auth, path: ['targets', key, 'auth'] })),
@@ -27,14 +18,8 @@ export function checkAuth(part: SoundPart, surroundings: Surroundings, secrets: 
   const checker = new CredentialChecker(part, surroundings, secrets)
   for (const { auth, path } of places) if (auth) checker.check(auth, path)
   checker.compare()
-  return [
-    ...checker.findings,
-    ...portals.flatMap((portal, i) => checkTlsFiles(portal, ['portals', i, 'tls'], surroundings)),
-  ]
+  return checker.findings
 }
-
-export const resolvePath = (folder: string, path: string): string =>
-  isAbsolute(path) ? normalize(path) : join(folder, path)
 
 /** Where a credential's secret is to be had; undefined where the file names no place, or several. */
 export function secretSource(credential: CredentialConfig, folder: string): SecretSource | undefined {
@@ -179,28 +164,4 @@ function warnAbout(source: SecretSource, path: Path): Finding[] {
     return [warningAt(path, { expected: 'a secret outside of this file', found: 'one inside', remedy })]
   }
   return source.kind === 'file' ? warnAboutRights(source.path, path) : []
-}
-
-function warnAboutRights(file: string, path: Path): Finding[] {
-  if (!isOpenToOthers(file)) return []
-  const found = `${file}, which other users of this machine may use`
-  return [warningAt(path, { expected: 'a private file', found, remedy: `chmod o= ${file}` })]
-}
-
-function checkTlsFiles({ tls }: PortalConfig, path: Path, { folder }: Surroundings): Finding[] {
-  if (!tls) return []
-  const { certFile, keyFile, clientCaFile, psk } = tls
-  const files = [
-    { file: certFile, at: [...path, 'certFile'], isPrivate: false },
-    { file: keyFile, at: [...path, 'keyFile'], isPrivate: true },
-    { file: clientCaFile, at: [...path, 'clientCaFile'], isPrivate: false },
-    ...psk.map((key, i) => ({ file: key.keyFile, at: [...path, 'psk', i, 'keyFile'], isPrivate: true })),
-  ]
-  return files.flatMap(({ file, at, isPrivate }) => {
-    if (file === undefined) return []
-    const resolved = resolvePath(folder, file)
-    const fault = fileFault(resolved, MAX_PEM_BYTES)
-    if (fault) return [errorAt(at, { expected: 'a file', ...fault })]
-    return isPrivate ? warnAboutRights(resolved, at) : []
-  })
 }

@@ -14,7 +14,8 @@ for (const [name, text, mode] of [
   ['big.secret', 'x'.repeat(5000), 0o600],
   ['cert.pem', 'certificate', 0o644],
   ['key.pem', 'key', 0o600],
-  ['open-key.pem', 'key', 0o644],
+  ['open.psk', '00112233445566778899aabbccddeeff', 0o644],
+  ['short.psk', '0011', 0o600],
 ] as const) {
   writeFileSync(join(folder, name), text)
   chmodSync(join(folder, name), mode)
@@ -107,13 +108,21 @@ const cases: Readonly<Record<string, readonly [yaml: string, message: RegExp][]>
     ],
     [portal('tls: { certFile: ▸., keyFile: key.pem }'), /which is no file/],
     [
-      portal('tls: { certFile: cert.pem, keyFile: ▸open-key.pem }'),
+      portal('tls: { psk: [{ identity: a, keyFile: ▸open.psk }] }'),
       /warning.*other users of this machine.*chmod o=/,
     ],
     [
-      portal('tls: { ▸clientCaFile: cert.pem, psk: [{ identity: a, keyFile: key.pem }] }'),
-      /with certFile and keyFile/,
+      portal('▸tls: { certFile: cert.pem, keyFile: key.pem }'),
+      /keys that can be used, found others: .*cert\.pem is not in PEM form\.$/,
     ],
+    [portal('▸tls: { psk: [{ identity: a, keyFile: short.psk }] }'), /the key has 2 bytes/],
+    [
+      portal(
+        'tls: { certFile: cert.pem, keyFile: key.pem, ▸clientCaFile: cert.pem, psk: [{ identity: a, keyFile: key.pem }] }',
+      ),
+      /clientCaFile or psk, found both: use two portals/,
+    ],
+    [portal('tls: { ▸clientCaFile: cert.pem }'), /with certFile and keyFile/],
     [
       portal('tls: { psk: [{ identity: a, keyFile: key.pem }, { identity: ▸a, keyFile: key.pem }] }'),
       /an identity of its own.*"a" again/,

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { isMap, isScalar, parse, parseDocument } from 'yaml'
+import { TestCertificates } from '../../runtime/tls-certificates.test-helper.ts'
 import { allSettings, sections, settingsTable } from './guide.test-helper.ts'
 import { printedJsonSchema } from './json-schema.ts'
 import { checkConfig } from './load.ts'
@@ -40,12 +41,18 @@ const blocks = [...readFileSync(guidePath, 'utf8').matchAll(/```yaml\n(?<text>.*
 const minimal = 'targets: { iqn.2026-11.dev.example:minimal: { luns: { 0: { memory: 1M } } } }\n'
 const folder = scratchFolder()
 
-/** Creates the files that secrets and certificates are read from, each with content of its own. */
+const certificates = new TestCertificates()
+after(() => certificates.remove())
+const { certFile, keyFile } = certificates.ca('authority')
+
+/** Creates the files that secrets, certificates and keys are read from. */
 function createNamedFiles(text: string): void {
   for (const [, name = ''] of text.matchAll(/(?:secretFile|certFile|keyFile|clientCaFile): ([\w./-]+)/g)) {
     const path = join(folder, name)
     mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, `the content of ${name}\n`, { mode: 0o600 })
+    if (name.endsWith('.pem')) copyFileSync(certFile, path)
+    else if (name.endsWith('.key')) copyFileSync(keyFile, path)
+    else writeFileSync(path, Buffer.from(name.padEnd(16)).toString('hex'), { mode: 0o600 })
   }
 }
 

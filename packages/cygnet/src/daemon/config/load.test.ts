@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
+import { TestCertificates } from '../../runtime/tls-certificates.test-helper.ts'
 import { defaultLimits } from './limits.ts'
 import { checkConfig, loadConfig } from './load.ts'
 import { environment, problemAt, scratchFolder } from './marked.test-helper.ts'
 import { isLoopbackOnly } from './state.ts'
 
 const folder = scratchFolder()
+const certificates = new TestCertificates()
+after(() => certificates.remove())
 let files = 0
 function write(text: string): string {
   const path = join(folder, `cygnet-${files++}.yaml`)
@@ -56,7 +59,8 @@ const everything = `
 portals:
   - { listen: '[::]:3261', advertise: san.example.com, group: 7 }
   - listen: :3260
-    tls: { certFile: cert.pem, keyFile: ./tls/key.pem, clientCaFile: cert.pem, psk: [{ identity: a, keyFile: cert.pem }] }
+    tls: { certFile: cert.pem, keyFile: ./tls/key.pem, clientCaFile: cert.pem }
+  - { listen: 127.0.0.3, tls: { psk: [{ identity: a, keyFile: a.psk }] } }
   - { listen: 127.0.0.2, moved: { to: '[fd00::1]', permanent: true } }
 discovery:
   auth: { users: [{ user: seeker, secretEnv: LONG }] }
@@ -88,8 +92,11 @@ log: { level: debug }
 
 test('every setting arrives in the state, normalised', () => {
   mkdirSync(join(folder, 'tls'), { recursive: true })
-  for (const name of ['cert.pem', 'tls/key.pem', 'host1.secret'])
-    writeFileSync(join(folder, name), 'first secret\r\n', { mode: 0o600 })
+  const { certFile, keyFile } = certificates.ca('authority')
+  copyFileSync(certFile, join(folder, 'cert.pem'))
+  copyFileSync(keyFile, join(folder, 'tls/key.pem'))
+  writeFileSync(join(folder, 'host1.secret'), 'first secret\r\n', { mode: 0o600 })
+  writeFileSync(join(folder, 'a.psk'), 'ab'.repeat(32), { mode: 0o600 })
   const { state, secrets, warnings } = load(everything)
   const cert = join(folder, 'cert.pem')
   assert.deepEqual(state.portals, [
@@ -107,7 +114,18 @@ test('every setting arrives in the state, normalised', () => {
       tls: {
         certificate: { certFile: cert, keyFile: join(folder, 'tls/key.pem') },
         clientCaFile: cert,
-        psk: [{ identity: 'a', keyFile: cert }],
+        psk: [],
+      },
+      moved: null,
+    },
+    {
+      listen: { host: '127.0.0.3', port: 3260 },
+      advertise: null,
+      group: 1,
+      tls: {
+        certificate: null,
+        clientCaFile: null,
+        psk: [{ identity: 'a', keyFile: join(folder, 'a.psk') }],
       },
       moved: null,
     },

@@ -4,13 +4,15 @@ import { CygnetError } from '../../base/errors.ts'
 import { checkAuth } from './check-auth.ts'
 import { checkPortals } from './check-portals.ts'
 import { checkTargets } from './check-targets.ts'
+import { checkTls } from './check-tls.ts'
 import type { Finding } from './finding.ts'
+import type { Environment } from './named-files.ts'
 import { stateOf } from './normalise.ts'
 import { formatProblem, type Problem } from './problem.ts'
 import { soundPart } from './prune.ts'
 import { configSchema } from './schema.ts'
 import { findingsOf } from './schema-findings.ts'
-import { type Environment, Secrets } from './secrets.ts'
+import { Secrets } from './secrets.ts'
 import type { DesiredState } from './state.ts'
 import { type SyntaxFault, YamlSource } from './yaml-source.ts'
 
@@ -77,7 +79,12 @@ export function checkConfig(text: string, path: string, environment: Environment
     const folder = dirname(path)
     if (part) {
       const surroundings = { folder, environment }
-      const inPart = [...checkPortals(part), ...checkTargets(part), ...checkAuth(part, surroundings, secrets)]
+      const inPart = [
+        ...checkPortals(part),
+        ...checkTls(part, surroundings),
+        ...checkTargets(part),
+        ...checkAuth(part, surroundings, secrets),
+      ]
       findings.push(...inPart.map((finding) => ({ ...finding, path: part.inFile(finding.path) })))
     }
     problems.push(...findings.map((finding) => locate(finding, source, path)))

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
 import { checkConfig } from './load.ts'
+import type { Environment } from './named-files.ts'
 import type { Problem } from './problem.ts'
-import type { Environment } from './secrets.ts'
 
 /** Stands in front of what a problem must point at. */
 const MARK = '▸'

@@ -1,6 +1,7 @@
 import { assert } from '../../base/assert.ts'
 import { parseIscsiName } from '../../session/iscsi-name.ts'
-import { resolvePath, secretSource } from './check-auth.ts'
+import { secretSource } from './check-auth.ts'
+import { resolvePath } from './named-files.ts'
 import type {
   AuthConfig,
   Config,
@@ -54,7 +55,7 @@ function portalOf({ listen, advertise, group, tls, moved }: PortalConfig, folder
   }
 }
 
-function tlsOf({ certFile, keyFile, clientCaFile, psk }: TlsConfig, folder: string): TlsState {
+export function tlsOf({ certFile, keyFile, clientCaFile, psk }: TlsConfig, folder: string): TlsState {
   const resolve = (path: string): string => resolvePath(folder, path)
   const hasCertificate = certFile !== undefined && keyFile !== undefined
   return {

@@ -143,10 +143,12 @@ const tls = z
       .array(
         z
           .strictObject({
-            identity: text('an identity of 1 to 255 characters', 255).describe(
+            identity: text('an identity of 1 to 128 characters', 128).describe(
               'What the client calls the key.',
             ),
-            keyFile: path('the path of a file').describe('File with the key.'),
+            keyFile: path('the path of a file').describe(
+              'File with the key in hexadecimal digits; `openssl rand -hex 32` makes one.',
+            ),
           })
           .meta({ title: 'an identity and a keyFile' }),
       )

@@ -1,13 +1,12 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { AssertionError } from '../../base/assert.ts'
 import { chapSecretFromText } from '../../session/auth/chap-secrets.ts'
+import { type Environment, fileFault } from './named-files.ts'
 import type { SecretSource } from './state.ts'
 
 /** Far more than any secret has. */
 const MAX_SECRET_FILE_BYTES = 4096
 const LINE_FEED = 0x0a
-/** Read, write or run by others than owner and group. */
-const OTHERS = 0o007
 
 /** The secrets of a configuration, as they were when it was read. */
 export class Secrets {
@@ -29,8 +28,6 @@ export class Secrets {
 export type ReadSecret =
   | { readonly ok: true; readonly secret: Uint8Array }
   | { readonly ok: false; readonly expected: string; readonly found: string; readonly remedy: string }
-
-export type Environment = Readonly<Record<string, string | undefined>>
 
 export function readSecret(source: SecretSource, environment: Environment): ReadSecret {
   switch (source.kind) {
@@ -54,7 +51,7 @@ export function readSecret(source: SecretSource, environment: Environment): Read
 /** One line; the line break behind it is not part of the secret. */
 function readSecretFile(path: string): ReadSecret {
   const expected = 'a file with the secret in one line'
-  const fault = fileFault(path)
+  const fault = fileFault(path, MAX_SECRET_FILE_BYTES)
   if (fault) return { ok: false, expected, ...fault }
   const bytes = readFileSync(path)
   const secret = bytes.subarray(0, bytes.length - (/\r?\n$/.exec(bytes.toString('latin1'))?.[0].length ?? 0))
@@ -66,33 +63,3 @@ function readSecretFile(path: string): ReadSecret {
   }
   return { ok: true, secret }
 }
-
-/** Why a small file cannot be read; undefined where it can. */
-export function fileFault(
-  path: string,
-  mostBytes = MAX_SECRET_FILE_BYTES,
-): { found: string; remedy: string } | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false })
-  if (stats === undefined)
-    return {
-      found: `no file ${path}`,
-      remedy: 'create it, or correct the path; it starts at the folder of this file',
-    }
-  if (!stats.isFile()) return { found: `${path}, which is no file`, remedy: 'correct the path' }
-  if (stats.size > mostBytes)
-    return {
-      found: `${stats.size} bytes in ${path}`,
-      remedy: `at most ${mostBytes} are read: correct the path`,
-    }
-  try {
-    readFileSync(path)
-  } catch (error) {
-    const found = `${path}, which cannot be read (${(error as NodeJS.ErrnoException).code})`
-    return { found, remedy: 'let the user of the server read it' }
-  }
-  return undefined
-}
-
-/** Whether users of this machine other than owner and group may use the file; never on Windows, which has other rights. */
-export const isOpenToOthers = (path: string): boolean =>
-  process.platform !== 'win32' && ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & OTHERS) !== 0
