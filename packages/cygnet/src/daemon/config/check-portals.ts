@@ -1,28 +1,25 @@
 import { formatAddress } from '../address.ts'
 import { errorAt, type Finding } from './finding.ts'
-import type { Path } from './problem.ts'
+import { formatPath, type Path } from './problem.ts'
 import type { SoundPart } from './prune.ts'
 import type { PortalConfig } from './schema.ts'
 import { advertisedAddress } from './state.ts'
 
 /** What is wrong with portals although each of their settings fits the schema. */
-export function checkPortals({ config }: SoundPart): Finding[] {
-  const { portals } = config
-  return portals.flatMap((portal, i) => {
-    const path = ['portals', i]
-    return checkAddresses(portal, portals.slice(0, i), path)
-  })
-}
+export const checkPortals = (part: SoundPart): Finding[] =>
+  part.config.portals.flatMap((portal, i) => checkAddresses(part, portal, i))
 
-function checkAddresses(portal: PortalConfig, before: readonly PortalConfig[], path: Path): Finding[] {
-  const { listen, advertise } = portal
+function checkAddresses(part: SoundPart, { listen, advertise }: PortalConfig, i: number): Finding[] {
+  const { portals } = part.config
+  const path: Path = ['portals', i]
   const findings: Finding[] = []
-  const same = before.findIndex((other) => overlap(other.listen, listen))
+  const same = portals.slice(0, i).findIndex((other) => overlap(other.listen, listen))
   if (same !== -1) {
+    const other = formatPath(part.inFile(['portals', same]))
     findings.push(
       errorAt([...path, 'listen'], {
         expected: 'an address that no other portal listens on',
-        found: `${formatAddress(listen)}, which portals[${same}] listens on`,
+        found: `${formatAddress(listen)}, which ${other} listens on`,
         remedy: 'remove one of the two, or choose another port',
       }),
     )

@@ -281,6 +281,15 @@ targets:
   )
 })
 
+test('what names another setting names its place in the file, whatever was left out before', () => {
+  const text = `portals: [{ listen: x:y }, { listen: 127.0.0.1 }, { listen: 127.0.0.1 }]
+targets: { iqn.2026-11.dev.example:db: { luns: { 0: { memory: 1M } } } }`
+  const { problems } = checkConfig(text, 'cygnet.yaml', {})
+  assert.equal(problems.length, 2)
+  assert.deepEqual(problems[1]?.path, ['portals', 2, 'listen'])
+  assert.equal(problems[1].found, '127.0.0.1:3260, which portals[1] listens on')
+})
+
 test('values that contain themselves come to an end', () => {
   const { loaded } = checkConfig('targets: &t\n  iqn.2026-11.dev.example:\n    luns: *t\n', 'x.yaml', {})
   assert.equal(loaded, undefined)
