@@ -143,7 +143,14 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
   }
 
   protected lost(reason: string): void {
-    this.drop(lostConnection(reason))
+    if (this.state === 'login') {
+      this.#failLogin({
+        kind: 'failed',
+        code: 'LOGIN_CONNECTION_LOST',
+        message: `The connection ended before the login did (${reason}): look into the log of the target; some end it where they want other credentials.`,
+        status: undefined,
+      })
+    } else this.drop(lostConnection(reason))
   }
 
   protected expired(name: TimerName): void {
@@ -273,7 +280,7 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
     this.send(new RequestPdu(this, encode, data))
   }
 
-  setTimer(name: 'request' | 'logout', deadline: number | undefined): void {
+  setTimer(name: 'request' | 'logout' | 'nopAnswer', deadline: number | undefined): void {
     if (deadline === undefined) this.timers.clear(name)
     else this.timers.set(name, deadline)
   }

@@ -271,6 +271,7 @@ export class InitiatorFullFeature {
     }
     if (header.initiatorTaskTag === KEEPALIVE_TAG && this.#keepaliveIsOut) {
       this.#keepaliveIsOut = false
+      this.#connection.setTimer('nopAnswer', undefined)
       return
     }
     const request = this.#requests.get(header.initiatorTaskTag)
