@@ -167,7 +167,7 @@ describe('§11.18, §11.19 NOP', () => {
   })
 
   for (const data of [NOTHING, Uint8Array.of(1, 2, 4), Uint8Array.of(1, 2, 3, 4)]) {
-    test(`an echo of [${data}] for [1,2,3] ends the connection`, () => {
+    test(`an echo of [${data.join()}] for [1,2,3] ends the connection`, () => {
       const peer = new InitiatorPeer().logIn()
       ping(peer, Uint8Array.of(1, 2, 3))
       nopIn(peer, { initiatorTaskTag: 1 }, data)
