@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { CygnetError } from '../base/errors.ts'
 import { configCommand } from './config.ts'
 import { serveCommand } from './serve.ts'
+import { tunnelCommand } from './tunnel.ts'
 
 /** Which option does what an error of a lower layer asks for. */
 const hints: Readonly<Record<string, string>> = {
@@ -20,6 +21,7 @@ export function main(args: readonly string[]): void {
     .showHelpAfterError('(cygnet --help shows what there is)')
     .addCommand(serveCommand())
     .addCommand(configCommand())
+    .addCommand(tunnelCommand())
   program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
     if (!(error instanceof CygnetError)) throw error
     const hint = hints[error.code]
