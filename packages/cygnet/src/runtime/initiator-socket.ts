@@ -2,10 +2,11 @@ import { connect, type OnReadOpts } from 'node:net'
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { CygnetError } from '../base/errors.ts'
-import type { BufferPool } from '../base/pool.ts'
+import { BufferPool } from '../base/pool.ts'
 import type { ByteStream, StreamHandler, Transport } from '../initiator/ports.ts'
 import { formatPortalAddress, type PortalAddress } from '../session/portal-address.ts'
 import { ReceiveSegments } from './receive-segments.ts'
+import { connectTls, type TlsClientOptions } from './tls-connect.ts'
 
 /** One read takes a whole burst. */
 const SEGMENT_BYTES = 256 * 1024
@@ -25,7 +26,7 @@ const connectErrors: Readonly<Record<string, (address: string) => string>> = {
 }
 
 /** Opens what carries the bytes: a stream that is connected, and secured where that is its job. */
-export type OpenStream = (portal: PortalAddress, signal: AbortSignal) => Promise<Duplex>
+export type OpenStream = (portal: PortalAddress, timeoutMs: number) => Promise<Duplex>
 
 export interface SocketTransportOptions {
   readonly pool: BufferPool
@@ -44,14 +45,13 @@ export class SocketTransport implements Transport {
   }
 
   async connect(portal: PortalAddress, timeoutMs: number, handler: StreamHandler): Promise<ByteStream> {
-    const signal = AbortSignal.timeout(timeoutMs)
     const segments = new ReceiveSegments(this.#pool, SEGMENT_BYTES, (segment, start, end) =>
       handler.received(segment, start, end),
     )
     try {
       const stream = this.#openStream
-        ? await this.#openStream(portal, signal)
-        : await openTcp(portal, signal, segments.onRead)
+        ? await this.#openStream(portal, timeoutMs)
+        : await openTcp(portal, timeoutMs, segments.onRead)
       if (this.#openStream) stream.on('data', (chunk: Buffer) => segments.copyIn(chunk))
       return new SocketStream(stream, portal, segments, handler)
     } catch (error) {
@@ -61,9 +61,16 @@ export class SocketTransport implements Transport {
   }
 }
 
+/** Portals over TLS 1.3 (an extension of ours: RFC 7143 knows IPsec only). */
+export const tlsTransport = (options: TlsClientOptions, pool = new BufferPool()): Transport =>
+  new SocketTransport({
+    pool,
+    openStream: ({ host, port }, timeoutMs) => connectTls({ ...options, host, port, timeoutMs }),
+  })
+
 async function openTcp(
   { host, port }: PortalAddress,
-  signal: AbortSignal,
+  timeoutMs: number,
   onread: OnReadOpts,
 ): Promise<Duplex> {
   const socket = connect({
@@ -75,7 +82,7 @@ async function openTcp(
     keepAliveInitialDelay: KEEP_ALIVE_MS,
   })
   try {
-    await once(socket, 'connect', { signal })
+    await once(socket, 'connect', { signal: AbortSignal.timeout(timeoutMs) })
     return socket
   } catch (error) {
     socket.destroy()
