@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { CygnetError } from '../base/errors.ts'
 import { configCommand } from './config.ts'
+import { discoverCommand } from './discover.ts'
 import { serveCommand } from './serve.ts'
 import { tunnelCommand } from './tunnel.ts'
 
@@ -21,6 +22,7 @@ export function main(args: readonly string[]): void {
     .showHelpAfterError('(cygnet --help shows what there is)')
     .addCommand(serveCommand())
     .addCommand(configCommand())
+    .addCommand(discoverCommand())
     .addCommand(tunnelCommand())
   program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
     if (!(error instanceof CygnetError)) throw error
