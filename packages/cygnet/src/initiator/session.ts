@@ -107,11 +107,11 @@ export class Session implements SessionFacts, AsyncDisposable {
   }
 
   /**
-   * Asks for the target's portals, or in a discovery session for those of `name`, or of `All` targets (RFC 7143
-   * Appendix C).
+   * Asks for the portals of the session's target or, in a discovery session, of another one or of `All` (RFC 7143
+   * Appendix C). By name: a session's own target may go without, but LIO ends the connection then.
    * @throws {CygnetError} DISCOVERY_REFUSED, DISCOVERY_ANSWER_INVALID, and as `ping`
    */
-  async sendTargets(name = ''): Promise<DiscoveredTarget[]> {
+  async sendTargets(name = this.target): Promise<DiscoveredTarget[]> {
     const event = await this.#request(() => this.#link.protocol.text([['SendTargets', name]]))
     return readTargets(event.kind === 'text' ? event.pairs : [], this.portal)
   }

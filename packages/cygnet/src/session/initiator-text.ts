@@ -29,7 +29,6 @@ const error = (reason: string): InitiatorTextStep => ({ kind: 'error', reason })
  */
 export class InitiatorText {
   readonly #exchange: TextExchange
-  #pairs: Pair[] = []
   #targetTransferTag = RESERVED_TAG
   #request: TextRequestStep | undefined
 
@@ -61,9 +60,10 @@ export class InitiatorText {
     if (this.#request?.continue && (header.continue || header.dataSegmentLength > 0))
       return error('a part of our text (C bit) was answered with text')
     this.#targetTransferTag = header.targetTransferTag
-    const text = this.#exchange.receive(pdu.data, header.continue)
+    // The answer is looked at when it is whole: tgt cuts pairs in two without the C bit, as the example of a long
+    // answer in §11.10.4 can be read.
+    const text = this.#exchange.receive(pdu.data, !header.final)
     if (text.kind === 'error') return error(text.reason)
-    if (text.kind === 'complete') this.#pairs.push(...text.pairs)
-    return header.final ? { kind: 'complete', pairs: this.#pairs } : this.next(segmentBytes)
+    return text.kind === 'complete' ? { kind: 'complete', pairs: text.pairs } : this.next(segmentBytes)
   }
 }
