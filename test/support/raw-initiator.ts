@@ -133,9 +133,10 @@ export class RawInitiator {
     })
   }
 
-  static connect(port: number, host = '127.0.0.1'): Promise<RawInitiator> {
+  /** `localAddress`: where the connection shall come from, such as 127.0.0.2. */
+  static connect(port: number, host = '127.0.0.1', localAddress?: string): Promise<RawInitiator> {
     return new Promise((resolve, reject) => {
-      const socket = connectTcp(port, host)
+      const socket = connectTcp({ port, host, ...(localAddress === undefined ? {} : { localAddress }) })
       socket.once('error', reject)
       socket.once('connect', () => {
         socket.off('error', reject)

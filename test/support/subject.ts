@@ -30,7 +30,7 @@ export interface SubjectOptions {
 /** One JSON line of the log. */
 export type LogLine = Readonly<Record<string, unknown>>
 
-const mainScript = fileURLToPath(new URL('../../packages/cygnet/bin/cygnet.cjs', import.meta.url))
+export const mainScript = fileURLToPath(new URL('../../packages/cygnet/bin/cygnet.cjs', import.meta.url))
 const READY_TIMEOUT_MS = 20_000
 const STOP_TIMEOUT_MS = 20_000
 
@@ -216,7 +216,8 @@ export async function until(condition: () => boolean, timeoutMs: number): Promis
   return true
 }
 
-function collect(child: ChildProcess): { stdout: string; stderr: string } {
+/** Gathers what a process writes. */
+export function collect(child: ChildProcess): { stdout: string; stderr: string } {
   const output = { stdout: '', stderr: '' }
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (output.stdout += text))
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))

@@ -1,0 +1,47 @@
+/** Our target with a configuration file, for what the command line has no options for. */
+import { writeFileSync } from 'node:fs'
+import type { Scratch } from './scratch.ts'
+import { collect, mainScript, Subject, until } from './subject.ts'
+
+/** As in cygnet.yaml, which takes JSON too. */
+export interface Configuration {
+  readonly portals?: readonly object[]
+  readonly targets: Readonly<Record<string, object>>
+  readonly discovery?: object
+  readonly limits?: object
+}
+
+export interface Configured extends AsyncDisposable {
+  /** With the port of the first portal and the name of the first target. */
+  readonly subject: Subject
+  /** Ports of all portals, in order. */
+  readonly ports: readonly number[]
+}
+
+const READY_TIMEOUT_MS = 20_000
+const LOCAL = [{ listen: '127.0.0.1:0' }]
+
+/** Starts `cygnet serve -c` and waits until it listens. Disposing of it ends it before the test does. */
+export async function startConfigured(scratch: Scratch, configuration: Configuration): Promise<Configured> {
+  const file = scratch.path(`cygnet-${process.hrtime.bigint()}.yaml`)
+  writeFileSync(file, JSON.stringify({ portals: LOCAL, ...configuration }), { mode: 0o600 })
+  const child = scratch.spawn(process.execPath, [mainScript, 'serve', '-c', file])
+  const output = collect(child)
+  const isReady = (): boolean => /^Ctrl-C ends it\.\n/m.test(output.stdout)
+  await until(() => isReady() || child.exitCode !== null, READY_TIMEOUT_MS)
+  if (!isReady())
+    throw new Error(`cygnet serve -c is not ready\n${output.stdout}\n${output.stderr.slice(-2000)}`)
+  const ports = [...output.stderr.matchAll(/"address":"[^"]*:(\d+)","msg":"listening"/g)].map(([, port]) =>
+    Number(port),
+  )
+  const [iqn = ''] = Object.keys(configuration.targets)
+  const disks = (output.stdout.match(/^Ready:/gm) ?? []).length
+  const subject = new Subject('cygnet', child, output, ports[0] ?? 0, iqn, disks)
+  return {
+    subject,
+    ports,
+    async [Symbol.asyncDispose]() {
+      await subject.crash()
+    },
+  }
+}
