@@ -1,4 +1,5 @@
 import { LoginStatus } from '../pdu/login-status.ts'
+import { foldIscsiName } from '../session/iscsi-name-profile.ts'
 import type { Pair } from '../session/negotiator.ts'
 import type {
   LoginAdmission,
@@ -109,7 +110,7 @@ export class TargetPortal implements TargetHost {
       if (identity.type !== 'Discovery') return undefined
       return [...this.#node.targets.values()].flatMap((target) => this.#describe(target, identity))
     }
-    const name = value === '' ? identity.targetName : value
+    const name = value === '' ? identity.targetName : foldIscsiName(value)
     if (name === '') return undefined
     const target = this.#node.targets.get(name)
     return target ? this.#describe(target, identity) : []
