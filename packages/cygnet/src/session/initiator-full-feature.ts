@@ -38,16 +38,18 @@ const handlers: Readonly<Record<number, (phase: InitiatorFullFeature, pdu: Recei
 /**
  * Requests and responses of the full feature phase at the initiator (RFC 7143 §4.2.5), apart from SCSI.
  *
- * Text requests and pings keep the order of CmdSN and wait where the target's command window is closed; everything
- * else is immediate. A text request also waits for the end of the one before it (§11.10).
+ * Pings keep the order of CmdSN and wait where the target's command window is closed; everything else is immediate.
+ * (tgt closes the window while an answer to a text request goes on: one that is not immediate could not be ended.) A
+ * text request waits for the end of the one before it.
  */
 export class InitiatorFullFeature {
   readonly #connection: InitiatorConnection
   readonly #limits: InitiatorLimits
   readonly #keys: Negotiator
   readonly #requests = new Map<number, Request>()
-  /** Each sends one request and returns true, or has to wait longer. */
-  #waiting: (() => boolean)[] = []
+  /** What waits for the command window, in order. */
+  #waiting: (() => void)[] = []
+  #textInWork: RequestId | undefined
   #nextTag = 1
   #isLoggingOut = false
   #keepaliveIsOut = false
@@ -103,9 +105,10 @@ export class InitiatorFullFeature {
     this.#waiting = []
   }
 
-  /** Sends what waited for the window, or for the text request before it. */
+  /** Sends what waited for the command window, as far as it is open. */
   sendWaiting(): void {
-    while (this.canRequest && this.#waiting[0]?.()) this.#waiting.shift()
+    while (this.canRequest && this.#connection.window.isOpen && this.#waiting.length > 0)
+      this.#waiting.shift()?.()
   }
 
   receive(pdu: ReceivedPdu, opcode: number): void {
@@ -116,11 +119,7 @@ export class InitiatorFullFeature {
 
   /** Runs `send` now or when the window opens, in order. */
   #whenOpen(send: () => void): void {
-    this.#waiting.push(() => {
-      if (!this.#connection.window.isOpen) return false
-      send()
-      return true
-    })
+    this.#waiting.push(send)
     this.sendWaiting()
   }
 
@@ -143,6 +142,7 @@ export class InitiatorFullFeature {
   #answered(tag: number): void {
     this.#requests.delete(tag)
     this.#setTimer()
+    if (tag === this.#textInWork && this.canRequest) this.#beginText()
   }
 
   /** All wait equally long, so the oldest has the earliest deadline. */
@@ -156,31 +156,24 @@ export class InitiatorFullFeature {
   #requestText(pairs: readonly Pair[], renegotiates: boolean): RequestId {
     const id = this.#takeTag()
     const text = new InitiatorText(pairs, this.#limits.textBytes)
-    const request: Request = {
-      id,
-      kind: 'text',
-      text,
-      renegotiates,
-      deadline: this.#newDeadline(),
-    }
-    this.#register(request)
-    // §11.10: one text request at a time on a connection.
-    this.#waiting.push(() => {
-      const [first] = [...this.#requests.values()].filter(({ kind }) => kind === 'text')
-      if (!this.#connection.window.isOpen || first?.id !== id) return false
-      this.#sendText(id, text.next(this.#connection.sendSegmentBytes))
-      return true
-    })
-    this.sendWaiting()
+    this.#register({ id, kind: 'text', text, renegotiates, deadline: this.#newDeadline() })
+    if (this.#textInWork === undefined) this.#beginText()
     return id
   }
 
+  /** §11.10: one text request at a time on a connection. */
+  #beginText(): void {
+    const next = [...this.#requests.values()].find((request) => request.kind === 'text')
+    this.#textInWork = next?.id
+    if (next?.kind === 'text') this.#sendText(next.id, next.text.next(this.#connection.sendSegmentBytes))
+  }
+
   #sendText(initiatorTaskTag: number, step: TextRequestStep): void {
-    const cmdSN = this.#connection.window.take()
+    const { cmdSN } = this.#connection.window
     this.#connection.request(
       (view, at, expStatSN) =>
         encodeTextRequest(view, at, {
-          immediate: false,
+          immediate: true,
           final: step.final,
           continue: step.continue,
           dataSegmentLength: step.data.length,
@@ -198,18 +191,17 @@ export class InitiatorFullFeature {
     const header = decodeTextResponse(pdu.view, pdu.at)
     if (!this.#connection.countIn(header)) return
     const request = this.#requests.get(header.initiatorTaskTag)
-    if (request?.kind !== 'text') {
+    if (request?.kind !== 'text' || request.id !== this.#textInWork) {
       this.#connection.broken('a Text Response that answers no request')
       return
     }
     const step = request.text.response(header, pdu, this.#connection.sendSegmentBytes)
     if (step.kind === 'error') this.#connection.broken(step.reason)
-    else if (step.kind === 'request') this.#continueText(request.id, step)
+    else if (step.kind === 'request') this.#sendText(request.id, step)
     else {
       this.#answered(request.id)
       if (request.renegotiates) this.#takeDeclarations(step.pairs)
       else this.#connection.emit({ kind: 'text', request: request.id, pairs: step.pairs })
-      this.sendWaiting()
     }
   }
 
@@ -223,16 +215,6 @@ export class InitiatorFullFeature {
     this.#keys.takeOutgoing()
     this.#keys.commit(true)
     this.#connection.sendSegmentBytes = this.#connection.connectionParameters.sendSegmentBytes
-  }
-
-  /** The rest of a sequence goes before everything that waits. */
-  #continueText(id: RequestId, step: TextRequestStep): void {
-    this.#waiting.unshift(() => {
-      if (!this.#connection.window.isOpen) return false
-      this.#sendText(id, step)
-      return true
-    })
-    this.sendWaiting()
   }
 
   // NOP
@@ -320,7 +302,6 @@ export class InitiatorFullFeature {
     if (request) {
       this.#answered(request.id)
       this.#connection.emit({ kind: 'request-failed', request: request.id, failure })
-      this.sendWaiting()
     } else if (opcodeOf(view, 0) === Opcode.logoutRequest) this.#connection.drop(failure)
   }
 
