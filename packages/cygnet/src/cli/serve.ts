@@ -89,10 +89,10 @@ interface Desired {
 
 /** The file's state, or that of the command line: the same thing with defaults. */
 async function desired(images: readonly string[], options: ServeOptions): Promise<Desired> {
-  const { config, logLevel, ...imageOptions } = options
+  const { config } = options
   if (config === undefined)
     return { state: stateOfImages(images, options), secrets: new Secrets(), warnings: [] }
-  const [also] = [...images, ...Object.keys(imageOptions)]
+  const also = [...images, ...Object.keys(options)].find((name) => name !== 'config' && name !== 'logLevel')
   if (also !== undefined) {
     throw new CygnetError('CONFIG_AND_OPTIONS', `With -c, the file says what is served: put "${also}" there.`)
   }

@@ -16,6 +16,8 @@ const SEGMENT_BYTES = 256 * 1024
 const WRITE_AHEAD_BYTES = 2 * 1024 * 1024
 /** PDUs that wait for a peer that does not read, beyond which nothing more is read from it. */
 const QUEUED_PDUS = 4096
+/** And bytes of echoed pings and text that do. */
+const QUEUED_BYTES = 4 * 1024 * 1024
 /** How long a closing connection may take to send its last bytes and close. */
 const CLOSE_TIMEOUT_MS = 5000
 
@@ -148,7 +150,8 @@ export class TcpConnection implements LimitedConnection {
 
   /** A peer that sends requests and does not read the answers is not read from. */
   #throttle(): void {
-    const shouldPause = this.protocol.queuedPdus > QUEUED_PDUS
+    const { queuedPdus, queuedBytes } = this.protocol
+    const shouldPause = queuedPdus > QUEUED_PDUS || queuedBytes > QUEUED_BYTES
     if (shouldPause === this.#paused) return
     this.#paused = shouldPause
     if (shouldPause) this.#socket.pause()

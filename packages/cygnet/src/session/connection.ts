@@ -64,6 +64,11 @@ export abstract class Connection<TimerName extends string, Event> implements Pdu
     return this.#queue.length
   }
 
+  /** Bytes that those hold and nothing else bounds. */
+  get queuedBytes(): number {
+    return this.#queue.heldBytes
+  }
+
   get hasOutput(): boolean {
     return !this.#queue.isEmpty
   }

@@ -23,6 +23,10 @@ abstract class SinglePdu<Numbers> implements Outgoing {
     this.#sent = sent
   }
 
+  get heldBytes(): number {
+    return this.#data?.length ?? 0
+  }
+
   protected abstract takeNumbers(): Numbers
 
   transmit(out: TransmitVector): boolean {

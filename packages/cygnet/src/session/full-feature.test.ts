@@ -18,8 +18,8 @@ function loggedIn(
   return peer
 }
 
-function discovery(): TestPeer {
-  const peer = new TestPeer()
+function discovery(options: ConstructorParameters<typeof TestPeer>[0] = {}): TestPeer {
+  const peer = new TestPeer(options)
   peer.login([
     ['InitiatorName', INITIATOR_NAME],
     ['SessionType', 'Discovery'],
@@ -333,6 +333,15 @@ describe('§11.9.1 a target that shuts down', () => {
       peer.events.filter((event) => event.kind === 'dropped'),
       [],
     )
+    peer.finish()
+  })
+
+  test('end when they were silent for too long', () => {
+    const peer = discovery({ limits: { discoveryIdleMs: 1000 } })
+    peer.advance(999)
+    assert.equal(peer.state, 'full-feature')
+    peer.advance(2)
+    assert.equal(peer.state, 'closed')
     peer.finish()
   })
 

@@ -103,6 +103,11 @@ export class IscsiTask extends ScsiTask implements Outgoing {
     return this.dataOutTransfer?.isOwed ?? false
   }
 
+  /** Its data is part of what it has reserved of its session's memory. */
+  get heldBytes(): number {
+    return 0
+  }
+
   deliver(): void {
     this.holdsPlace = !this.command.immediate
     this.#session.deliver(this)
@@ -211,6 +216,7 @@ export class IscsiTask extends ScsiTask implements Outgoing {
 
 /** An R2T that waits for the socket. It carries the next StatSN without advancing it (§11.8.3). */
 export class QueuedR2T implements Outgoing {
+  readonly heldBytes = 0
   readonly #task: IscsiTask
   readonly #r2t: OutstandingR2T
 

@@ -23,6 +23,8 @@ export interface TargetLimits {
   readonly nopIntervalMs: number
   /** Time for it to answer before the connection is dropped. */
   readonly nopTimeoutMs: number
+  /** Silence after which a discovery session ends: NOP-In is not for those (§7.4.3). */
+  readonly discoveryIdleMs: number
   /** Wait for the data of aborted tasks that R2Ts have asked for (§4.2.3.3 a). */
   readonly drainTimeoutMs: number
 }
@@ -39,6 +41,7 @@ export const defaultTargetLimits: TargetLimits = {
   loginTimeoutMs: 15_000,
   nopIntervalMs: 15_000,
   nopTimeoutMs: 15_000,
+  discoveryIdleMs: 60_000,
   drainTimeoutMs: 3_000,
 }
 

@@ -60,10 +60,28 @@ describe('§6.2 proposals of the target', () => {
   })
 
   test('what the initiator has negotiated is not proposed again', () => {
-    const target = newTarget({ MaxBurstLength: 4096 })
-    receive(target, ['MaxBurstLength', '8192'])
+    const target = newTarget({ MaxBurstLength: 100_000 })
+    receive(target, ['MaxBurstLength', '131072'])
     assert.equal(target.proposeUnacceptable(), false)
-    assert.equal(target.number('MaxBurstLength'), 4096)
+    assert.equal(target.number('MaxBurstLength'), 100_000)
+  })
+
+  test('§13.14 a FirstBurstLength that nobody named is proposed where its default exceeds MaxBurstLength', () => {
+    const target = newTarget()
+    receive(target, ['MaxBurstLength', '8192'])
+    assert.equal(target.proposeUnacceptable(), true)
+    assert.deepEqual(target.takeOutgoing().at(-1), ['FirstBurstLength', '8192'])
+    receive(target, ['FirstBurstLength', '4096'])
+    assert.equal(target.number('FirstBurstLength'), 4096)
+    assert.equal(target.checkIntegrity(), undefined)
+  })
+
+  test('a rejected proposal leaves a default that this side cannot live with, and says so', () => {
+    const target = newTarget({ MaxBurstLength: 100_000 })
+    target.proposeUnacceptable()
+    assert.deepEqual(target.rejected(), [])
+    receive(target, ['MaxBurstLength', 'Reject'])
+    assert.deepEqual(target.rejected(), ['MaxBurstLength'])
   })
 
   test('an admissible answer becomes the value', () => {

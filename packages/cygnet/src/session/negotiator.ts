@@ -135,6 +135,11 @@ export class Negotiator {
    * propose it, and the default is outside our preference. True where there was one.
    */
   proposeUnacceptable(): boolean {
+    // A default FirstBurstLength may not exceed what MaxBurstLength has become (§13.14).
+    const maxBurstLength = this.number('MaxBurstLength')
+    if (maxBurstLength < keys.FirstBurstLength.default && !this.has('FirstBurstLength')) {
+      this.prefer('FirstBurstLength', maxBurstLength)
+    }
     const names = this.unacceptable()
     for (const name of names) this.propose(name)
     return names.length > 0
@@ -142,13 +147,23 @@ export class Negotiator {
 
   /** The operational keys that `proposeUnacceptable` would propose. */
   unacceptable(): readonly KeyName[] {
-    const names: KeyName[] = []
-    for (const [name, spec] of Object.entries(keys) as [KeyName, KeySpec][]) {
-      if (this.#used.has(name) || this.#agreed.has(name) || (spec.use === 'LO' && !this.#leading)) continue
-      if (spec.irrelevantInDiscovery && this.isDiscovery) continue
-      if (!spec.securityStage && this.#cannotAccept(name, spec)) names.push(name)
-    }
-    return names
+    return this.#unacceptableDefaults().filter((name) => !this.#used.has(name))
+  }
+
+  /** Keys that were answered with Reject, so that a value stays which this side cannot live with. */
+  rejected(): readonly KeyName[] {
+    return this.#unacceptableDefaults().filter((name) => this.#used.has(name) && !this.#open.has(name))
+  }
+
+  /** Operational keys whose default holds, and should not. */
+  #unacceptableDefaults(): KeyName[] {
+    return (Object.entries(keys) as [KeyName, KeySpec][])
+      .filter(([name, spec]) => {
+        if (spec.securityStage || (spec.use === 'LO' && !this.#leading)) return false
+        if (this.#agreed.has(name) || this.#newlyAgreed.has(name)) return false
+        return !(spec.irrelevantInDiscovery && this.isDiscovery) && this.#cannotAccept(name, spec)
+      })
+      .map(([name]) => name)
   }
 
   /** Takes one complete logical text data segment. Undefined: all is well, answers are in `takeOutgoing`. */

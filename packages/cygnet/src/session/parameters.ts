@@ -46,7 +46,7 @@ export const sessionParameters = (keys: Negotiator): SessionParameters => ({
   initialR2T: keys.boolean('InitialR2T'),
   immediateData: keys.boolean('ImmediateData'),
   maxBurstLength: keys.number('MaxBurstLength'),
-  firstBurstLength: Math.min(keys.number('FirstBurstLength'), keys.number('MaxBurstLength')),
+  firstBurstLength: keys.number('FirstBurstLength'),
   maxOutstandingR2T: keys.number('MaxOutstandingR2T'),
   errorRecoveryLevel: keys.number('ErrorRecoveryLevel'),
   defaultTime2Wait: keys.number('DefaultTime2Wait'),

@@ -140,6 +140,11 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     return this.#queue.length
   }
 
+  /** Bytes that those hold and nothing else bounds. */
+  get queuedBytes(): number {
+    return this.#queue.heldBytes
+  }
+
   // The runtime's side
 
   /** Bytes [start, end) of a pooled segment came in. */
@@ -229,7 +234,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     const header = new Uint8Array(
       pdu.view.buffer,
       pdu.view.byteOffset + pdu.at,
-      BHS_BYTES + pdu.ahsLengthBytes,
+      Math.min(BHS_BYTES + pdu.ahsLengthBytes, this.sendSegmentBytes),
     ).slice()
     this.sendControl(
       (view, at, numbering) =>
@@ -368,7 +373,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     this.#fullFeature = new FullFeaturePhase(this, session, keys)
     this.#state = 'full-feature'
     this.#timers.clear('login')
-    if (identity.type === 'Normal') this.#timers.set('nop', this.#now + this.limits.nopIntervalMs)
+    this.#timers.set('nop', this.#now + this.#silenceLimitMs(identity))
     this.#sendLoginResponse(
       header,
       {
@@ -499,16 +504,25 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     }
   }
 
+  /** How long the initiator may be silent before it is asked, or a discovery session ends. */
+  #silenceLimitMs({ type }: LoginIdentity): number {
+    return type === 'Normal' ? this.limits.nopIntervalMs : this.limits.discoveryIdleMs
+  }
+
   /** Asks for a sign of life only where there was none for a whole interval. */
   #nopDue(): void {
-    const silentMs = this.#now - this.#lastReceived
-    if (silentMs < this.limits.nopIntervalMs) {
-      this.#timers.set('nop', this.#lastReceived + this.limits.nopIntervalMs)
-      return
+    const identity = this.#session?.identity
+    if (!identity) return
+    const limitMs = this.#silenceLimitMs(identity)
+    if (this.#now - this.#lastReceived < limitMs) {
+      this.#timers.set('nop', this.#lastReceived + limitMs)
+    } else if (identity.type === 'Discovery') {
+      this.drop(`a discovery session was silent for ${limitMs} ms`)
+    } else {
+      this.#timers.set('nop', this.#now + limitMs + this.limits.nopTimeoutMs)
+      this.#timers.set('nopAnswer', this.#now + this.limits.nopTimeoutMs)
+      this.send(this.#nopIn(this.takeTransferTag()))
     }
-    this.#timers.set('nop', this.#now + this.limits.nopIntervalMs + this.limits.nopTimeoutMs)
-    this.#timers.set('nopAnswer', this.#now + this.limits.nopTimeoutMs)
-    this.send(this.#nopIn(this.takeTransferTag()))
   }
 
   /** A NOP-In of our own; with a tag, one that wants an answer. It carries the next StatSN without advancing it. */

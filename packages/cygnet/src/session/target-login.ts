@@ -268,6 +268,8 @@ export class TargetLogin {
     if (!mayTransit || this.#text.isSending || keys.unanswered.length > 0) return this.#respond(false, data)
     const wrong = keys.checkIntegrity()
     if (wrong) return initiatorError(`${wrong.key} ${wrong.reason}`)
+    const [rejected] = nsg === LoginStage.fullFeaturePhase ? keys.rejected() : []
+    if (rejected) return initiatorError(`${rejected} was rejected, and its default is beyond a limit here`)
     keys.commit(false)
     if (nsg === LoginStage.fullFeaturePhase) {
       return { kind: 'complete', csg: this.#stage, data }

@@ -130,6 +130,8 @@ export interface Numbering {
 
 /** Something that waits for the socket. Sequence numbers are given when it leaves, not when it is queued. */
 export interface Outgoing {
+  /** Memory that it holds while it waits and that nothing else bounds. */
+  readonly heldBytes: number
   /** Encodes one PDU into `out`; true when there is nothing more of it to send. */
   transmit(out: TransmitVector): boolean
   /** The connection ended first. */
@@ -140,6 +142,7 @@ export interface Outgoing {
 export class TransmitQueue {
   #items: Outgoing[] = []
   #head = 0
+  #heldBytes = 0
 
   get isEmpty(): boolean {
     return this.#head === this.#items.length
@@ -149,7 +152,13 @@ export class TransmitQueue {
     return this.#items.length - this.#head
   }
 
+  /** The sum over what waits. */
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
   push(item: Outgoing): void {
+    this.#heldBytes += item.heldBytes
     if (this.#head > 1024 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head)
       this.#head = 0
@@ -162,7 +171,9 @@ export class TransmitQueue {
     while (!this.isEmpty) {
       if (out.isFull) return true
       const item = this.#items[this.#head] as Outgoing
-      if (item.transmit(out)) this.#head++
+      if (!item.transmit(out)) continue
+      this.#heldBytes -= item.heldBytes
+      this.#head++
     }
     this.#items = []
     this.#head = 0
@@ -173,5 +184,6 @@ export class TransmitQueue {
     for (const item of this.#items.slice(this.#head)) item.discard()
     this.#items = []
     this.#head = 0
+    this.#heldBytes = 0
   }
 }
