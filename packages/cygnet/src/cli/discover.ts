@@ -20,6 +20,7 @@ interface DiscoverOptions {
   readonly mutualSecretFile?: string
   readonly mutualSecretEnv?: string
   readonly initiatorName?: string
+  readonly anonymousDiscovery?: true
   readonly login?: true
   readonly tls?: true
   readonly ca?: string
@@ -43,6 +44,7 @@ export function discoverCommand(): Command {
     .option('--mutual-secret-file <FILE>', 'CHAP: a file with the secret of the target in one line')
     .option('--mutual-secret-env <VARIABLE>', 'CHAP: an environment variable with the secret of the target')
     .option('--initiator-name <IQN>', 'the iSCSI name to log in with (default: made of the host name)')
+    .option('--anonymous-discovery', 'authenticate for logins alone, not for the list of targets')
     .option('--login', 'log in to every target through each of its portals, and print what was negotiated')
     .option('--tls', 'connect with TLS 1.3; implied by the options that follow')
     .option(
@@ -62,12 +64,12 @@ async function discover(address: string, options: DiscoverOptions): Promise<void
   const initiator = new Initiator(runtime)
   const chap = credentialsOf(options)
   const transport = transportOf(options)
-  const settings: InitiatorOptions = {
+  const anonymous: InitiatorOptions = {
     ...(options.initiatorName !== undefined && { initiatorName: options.initiatorName }),
-    ...(chap && { chap }),
     ...(transport && { transport }),
   }
-  const targets = await initiator.discover(address, settings)
+  const settings: InitiatorOptions = { ...anonymous, ...(chap && { chap }) }
+  const targets = await initiator.discover(address, options.anonymousDiscovery ? anonymous : settings)
   if (targets.length === 0) process.stdout.write('There are no targets that this initiator may see.\n')
   let failures = 0
   for (const target of targets) {
