@@ -15,6 +15,8 @@ if (major < oldestMajor) {
   )
   process.exitCode = 1
 } else {
+  /* Disk I/O that the page cache cannot answer waits in this pool; its default of 4 threads is little for a disk. */
+  if (process.env.UV_THREADPOOL_SIZE === undefined) process.env.UV_THREADPOOL_SIZE = '16'
   var fs = require('fs')
   var path = require('path')
   /* A checkout runs its sources as they are; the published package holds compiled ones only. */

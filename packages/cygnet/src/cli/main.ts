@@ -8,9 +8,10 @@ import { tunnelCommand } from './tunnel.ts'
 
 /** Which option does what an error of a lower layer asks for. */
 const hints: Readonly<Record<string, string>> = {
-  STORE_MISSING: 'such as --size 1G',
-  STORE_EMPTY: 'such as --size 1G',
-  STORE_NOT_PERMITTED: '--read-only',
+  LISTEN_FAILED: '--listen, or "listen" in the configuration file',
+  STORE_MISSING: 'such as --size 1G, or "size: 1G" in the configuration file',
+  STORE_EMPTY: 'such as --size 1G, or "size: 1G" in the configuration file',
+  STORE_NOT_PERMITTED: '--read-only, or "readOnly: true" in the configuration file',
   STORE_OPEN_FAILED: 'its folder must exist and have room',
 }
 

@@ -17,7 +17,7 @@ test('part of a block is refused with the length that would do', () => {
 
 test('where smaller blocks would fit, the refusal says so', () => {
   assert.throws(() => checkWholeBlocks('disk.img', 512, 4096), {
-    message: /truncate -s 4096\), or use --block-size 512\.$/,
+    message: /truncate -s 4096\), or use blocks of 512 bytes\.$/,
   })
   assert.throws(() => checkWholeBlocks('disk.img', 1000, 4096), { message: /truncate -s 4096\)\.$/ })
 })

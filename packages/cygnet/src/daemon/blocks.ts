@@ -12,6 +12,6 @@ export function checkWholeBlocks(what: string, sizeBytes: number, blockSizeBytes
   throw new CygnetError(
     'IMAGE_BLOCKS',
     `${what} has ${sizeBytes} bytes, which is not a whole number of ${blockSizeBytes}-byte blocks: ` +
-      `make it ${longerBytes} bytes long (truncate -s ${longerBytes})${smallerFits ? ', or use --block-size 512' : ''}.`,
+      `make it ${longerBytes} bytes long (truncate -s ${longerBytes})${smallerFits ? ', or use blocks of 512 bytes' : ''}.`,
   )
 }

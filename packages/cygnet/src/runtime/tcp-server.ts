@@ -20,9 +20,9 @@ export interface TcpServerOptions extends Omit<TcpConnectionOptions, 'onEvent' |
 /** What `listen` may fail with, and what to do about it. */
 const listenErrors: Readonly<Record<string, (endpoint: string) => string>> = {
   EADDRINUSE: (endpoint) =>
-    `${endpoint} is in use: end the program that listens there, or choose another port with --listen`,
-  EADDRNOTAVAIL: (endpoint) => `${endpoint} is not an address of this machine: choose another with --listen`,
-  EACCES: (endpoint) => `no permission to listen on ${endpoint}: choose a port above 1023 with --listen`,
+    `${endpoint} is in use: end the program that listens there, or choose another port`,
+  EADDRNOTAVAIL: (endpoint) => `${endpoint} is not an address of this machine: choose another`,
+  EACCES: (endpoint) => `no permission to listen on ${endpoint}: choose a port above 1023`,
   ENOTFOUND: (endpoint) => `the host name in ${endpoint} is not known`,
 }
 
