@@ -25,7 +25,7 @@ interface FileStage {
 
 const fileStages = {
   unit: {
-    files: ['packages/*/src/**/*.test.ts', 'test/support/*.test.ts'],
+    files: ['packages/*/src/**/*.test.ts', 'test/support/*.test.ts', 'bench/*.test.ts'],
     atOnce: 2,
     fileTimeoutMs: 120_000,
   },
