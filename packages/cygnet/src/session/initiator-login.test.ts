@@ -54,6 +54,15 @@ describe('§6.3.1 what a login begins with', () => {
     )
   })
 
+  test('§13.21 in a discovery session, what does not matter there is irrelevant from either side', () => {
+    const peer = new InitiatorPeer({ type: 'Discovery', targetName: '' })
+    peer.loginRequest()
+    peer.answerLogin([NO_AUTH])
+    const keys = peer.loginRequest().keys
+    peer.answerLogin(peer.agree(keys, [['InitialR2T', 'No']]), { transit: false })
+    assert.deepEqual([...peer.loginRequest().keys], [['InitialR2T', 'Irrelevant']])
+  })
+
   test('a login to an existing session offers nothing that belongs to its first', () => {
     const peer = new InitiatorPeer({ tsih: 9 })
     assert.equal(peer.loginRequest().keys.has('SessionType'), false)

@@ -7,9 +7,9 @@ import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import { isAuthenticationKey } from './auth/authenticator.ts'
 import type { InitiatorLimits } from './initiator-limits.ts'
 import { failureOfStatus, type LoginFailure, protocolFailure } from './initiator-login-failure.ts'
-import { laterKeys, operationalKeys, unacceptableKey } from './initiator-preferences.ts'
+import { laterKeys, operationalKeys } from './initiator-preferences.ts'
 import { type InitiatorAuthentication, InitiatorSecurity } from './initiator-security.ts'
-import { keySpec } from './keys.ts'
+import { type KeyName, keySpec } from './keys.ts'
 import { LOGIN_SEGMENT_BYTES } from './limits.ts'
 import { Negotiator, type Pair, type Preferences, type Stage } from './negotiator.ts'
 import { parsePortalGroupTag, parseTargetAddress, type PortalAddress } from './portal-address.ts'
@@ -261,26 +261,23 @@ export class InitiatorLogin {
     }
     const wrong = this.keys.checkIntegrity()
     if (wrong) return protocolFailure(`${wrong.key} ${wrong.reason}`)
-    const refused = unacceptableKey(this.keys, this.options.preferences, this.#offered())
+    const [refused] = this.keys.rejected()
     if (refused) return this.#refusedKey(refused)
     this.keys.commit(true)
     return { kind: 'complete', tsih: header.tsih }
-  }
-
-  #offered(): ReturnType<typeof operationalKeys> {
-    return operationalKeys(this.options.type === 'Discovery', this.options.tsih === 0)
   }
 
   #beginOperational(): LoginRequestStep {
     this.keys.commit(false)
     this.#stage = LoginStage.loginOperationalNegotiation
     this.#wantsTransit = true
-    for (const name of this.#offered()) this.keys.propose(name)
+    const { type, tsih } = this.options
+    for (const name of operationalKeys(type === 'Discovery', tsih === 0)) this.keys.propose(name)
     this.keys.declare('MaxRecvDataSegmentLength', this.#limits.maxRecvDataSegmentLength)
     return this.#next()
   }
 
-  #refusedKey(name: ReturnType<typeof operationalKeys>[number]): LoginFailure {
+  #refusedKey(name: KeyName): LoginFailure {
     const wanted = this.options.preferences[name]
     const text = Array.isArray(wanted) ? wanted.join(',') : String(wanted)
     return {

@@ -1,6 +1,6 @@
 import type { InitiatorLimits } from './initiator-limits.ts'
-import { type KeyName, type KeySpec, keySpec, keys } from './keys.ts'
-import type { Negotiator, Preferences } from './negotiator.ts'
+import { type KeyName, type KeySpec, keys } from './keys.ts'
+import type { Preferences } from './negotiator.ts'
 
 /** A digest, or its absence. */
 export type Digest = 'CRC32C' | 'None'
@@ -44,33 +44,4 @@ export function operationalKeys(isDiscovery: boolean, leading: boolean): KeyName
     .filter(([, spec]) => leading || spec.use !== 'LO')
     .filter(([, spec]) => !(isDiscovery && spec.irrelevantInDiscovery))
     .map(([name]) => name)
-}
-
-/**
- * Of these keys, one whose value is not what this side can live with although it was offered: the target answered with
- * Reject or Irrelevant, and the default is none of ours.
- */
-export function unacceptableKey(
-  values: Negotiator,
-  preferences: Preferences,
-  names: readonly KeyName[],
-): KeyName | undefined {
-  return names.find((name) => {
-    const preference = preferences[name]
-    const spec = keySpec(name)
-    if (preference === undefined) return false
-    switch (spec?.type) {
-      case 'numeric':
-        if (spec.result === 'minimum') return values.number(name) > (preference as number)
-        return spec.result === 'maximum' && values.number(name) < (preference as number)
-      case 'boolean':
-        return spec.result === 'or'
-          ? preference === true && !values.boolean(name)
-          : preference === false && values.boolean(name)
-      case 'list':
-        return !(preference as readonly string[]).includes(values.text(name))
-      default:
-        return false
-    }
-  })
 }

@@ -117,6 +117,8 @@ export class Negotiator {
   /** Declares a value of ours. */
   declare(name: KeyName, value: KeyValue): void {
     this.#used.add(`own ${name}`)
+    // Both sides go by what the initiator says (§13.21).
+    if (name === 'SessionType') this.#newlyDeclared.set(name, value)
     this.#outgoing.push([name, encode(value)])
   }
 
