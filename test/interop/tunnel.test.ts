@@ -123,7 +123,7 @@ test('a standard initiator works over TLS through tunnels', async (t) => {
       await qemuIo(subject.url(), 'read -P 0xab 1M 8M')
       assert.equal(await near.stop(), 0)
       assert.equal(await beside.stop(), 0)
-      assert.ok(beside.log.includes(`"identity":"${identity}"`), beside.log)
+      assert.ok(beside.log.includes(`:"${identity}"`), beside.log)
       await subject.stop()
     })
 
@@ -150,6 +150,7 @@ test('a standard initiator works over TLS through tunnels', async (t) => {
     await assert.rejects(
       runOk(peerPath('iscsi-ls'), [`iscsi://127.0.0.1:${near.port}`], { timeoutMs: 20_000 }),
     )
+    await until(() => near.log !== '' && beside.log !== '', 5000)
     assert.match(near.log, /asks for a client certificate/)
     assert.match(beside.log, /the initiator shows no certificate/)
     await near.stop()

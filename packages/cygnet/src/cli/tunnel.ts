@@ -2,8 +2,8 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Logger } from 'pino'
 import { CygnetError } from '../base/errors.ts'
 import { type Address, formatAddress, ISCSI_PORT, parseAddress } from '../daemon/address.ts'
+import { ConnectionLog } from '../daemon/connection-log.ts'
 import { type LogLevel, logLevels } from '../daemon/log-level.ts'
-import { logTlsEvent } from '../daemon/tls-log.ts'
 import { Tunnel, type TunnelEvent, type TunnelSide } from '../runtime/tunnel.ts'
 import { createLog } from './log.ts'
 
@@ -56,6 +56,7 @@ export function tunnelCommand(): Command {
 
 async function tunnel(options: TunnelCommandOptions): Promise<void> {
   const log = createLog(options.logLevel)
+  const tlsLog = new ConnectionLog(log)
   const port = options.acceptTls ? [TLS_PORT, ISCSI_PORT] : [ISCSI_PORT, TLS_PORT]
   const to = parseAddress(options.to, { host: '', port: port[1] ?? TLS_PORT })
   const bridge = new Tunnel({
@@ -64,7 +65,7 @@ async function tunnel(options: TunnelCommandOptions): Promise<void> {
     side: sideOf(options),
     limits: { maxConnections: options.maxConnections, idleTimeoutMs: options.idleTimeout * 1000 },
     onEvent: (peer, event) => record(log, peer, event),
-    onTlsEvent: (peer, event) => logTlsEvent(log, peer, event),
+    onTlsEvent: (peer, event) => tlsLog.recordTls(peer, event),
   })
   await bridge.listen()
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)

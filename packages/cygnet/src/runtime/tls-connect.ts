@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
+import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from 'node:tls'
 import { CygnetError } from '../base/errors.ts'
 import { formatEndpoint } from './tcp-connection.ts'
 import { badMaterial, SHA256_SUITES } from './tls.ts'
@@ -38,6 +38,27 @@ const CONNECT_TIMEOUT_MS = 10_000
  */
 const CONSENT_WAIT_MS = 1000
 
+/**
+ * Reads what the options name, so that a mistake shows before the first connection.
+ * @throws {CygnetError} TLS_FILE, TLS_PSK, TLS_OPTIONS
+ */
+export function checkTlsClient(options: TlsClientOptions): void {
+  usable(() => createSecureContext(connectionOptions({ ...options, host: '', port: 0 }).tls), options)
+}
+
+/** OpenSSL complains of files in words of its own. */
+function usable<Result>(use: () => Result, { certFile, keyFile }: TlsClientOptions): Result {
+  try {
+    return use()
+  } catch (cause) {
+    if (cause instanceof CygnetError) throw cause
+    throw badMaterial(cause as Error, {
+      ...(certFile !== undefined && { certFile }),
+      ...(keyFile !== undefined && { keyFile }),
+    })
+  }
+}
+
 /** @throws {CygnetError} TLS_FILE, TLS_PSK, TLS_OPTIONS */
 function connectionOptions(options: ConnectTlsOptions): {
   tls: ConnectionOptions
@@ -49,6 +70,11 @@ function connectionOptions(options: ConnectTlsOptions): {
     throw new CygnetError(
       'TLS_OPTIONS',
       'A client certificate and its key belong together: give both or none.',
+    )
+  if (serverName !== undefined && isIP(serverName) !== 0)
+    throw new CygnetError(
+      'TLS_OPTIONS',
+      `The server name must be a host name, and ${serverName} is an address.`,
     )
   const psks = loadPsks({ ...(psk && { psk: [psk] }), ...(pskFile !== undefined && { pskFile }) }, files)
   const [first] = psks
@@ -82,7 +108,7 @@ export async function connectTls(options: ConnectTlsOptions): Promise<TLSSocket>
   const { host, port, timeoutMs = CONNECT_TIMEOUT_MS, signal } = options
   const { tls, identity } = connectionOptions(options)
   const endpoint = formatEndpoint(host, port)
-  const socket = open(tls, options)
+  const socket = usable(() => connect(tls), options)
   return new Promise((resolve, reject) => {
     let secured = false
     let consent: NodeJS.Timeout | undefined
@@ -141,20 +167,4 @@ export async function connectTls(options: ConnectTlsOptions): Promise<TLSSocket>
     signal?.addEventListener('abort', onAbort)
     if (signal?.aborted) onAbort()
   })
-}
-
-function open(tls: ConnectionOptions, { certFile, keyFile, serverName }: ConnectTlsOptions): TLSSocket {
-  if (serverName !== undefined && isIP(serverName) !== 0)
-    throw new CygnetError(
-      'TLS_OPTIONS',
-      `The server name must be a host name, and ${serverName} is an address.`,
-    )
-  try {
-    return connect(tls)
-  } catch (cause) {
-    throw badMaterial(cause as Error, {
-      ...(certFile !== undefined && { certFile }),
-      ...(keyFile !== undefined && { keyFile }),
-    })
-  }
 }

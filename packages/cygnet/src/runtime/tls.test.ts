@@ -7,7 +7,7 @@ import { after, test, type TestContext } from 'node:test'
 import { connect as connectRawTls, type TLSSocket } from 'node:tls'
 import { CygnetError } from '../base/errors.ts'
 import { TestCertificates } from './tls-certificates.test-helper.ts'
-import { type ConnectTlsOptions, connectTls } from './tls-connect.ts'
+import { checkTlsClient, type ConnectTlsOptions, connectTls } from './tls-connect.ts'
 import { type TlsEvent, TlsPortal, type TlsPortalOptions } from './tls.ts'
 
 const files = new TestCertificates()
@@ -389,4 +389,16 @@ for (const [options, code, message, content] of unusable)
   test(`a portal is refused: ${message.source}`, () => {
     if (content !== undefined) writeFileSync(badKeys, content)
     assert.throws(() => new TlsPortal(options, () => undefined), { code, message })
+  })
+
+const unusableClients: readonly [Partial<ConnectTlsOptions>, string, RegExp][] = [
+  [{ certFile: client.certFile }, 'TLS_OPTIONS', /belong together/],
+  [{ ...client, keyFile: good.keyFile }, 'TLS_FILE', /san\.example\.com\.key does not belong/],
+  [{ caFile: files.path('none.crt') }, 'TLS_FILE', /there is no such file/],
+  [{ serverName: '127.0.0.1' }, 'TLS_OPTIONS', /must be a host name/],
+]
+for (const [options, code, message] of unusableClients)
+  test(`an initiator's options are refused: ${message.source}`, async () => {
+    assert.throws(() => checkTlsClient(options), { code, message })
+    assert.equal((await failure({ port: 1, ...options })).code, code)
   })

@@ -6,7 +6,7 @@ import { connect as connectPlain, createServer, type Server, type Socket } from 
 import { CygnetError } from '../base/errors.ts'
 import { formatEndpoint } from './tcp-connection.ts'
 import { type OnTlsEvent, TlsPortal, type TlsPortalOptions } from './tls.ts'
-import { connectTls, type TlsClientOptions } from './tls-connect.ts'
+import { checkTlsClient, connectTls, type TlsClientOptions } from './tls-connect.ts'
 
 export interface TunnelEndpoint {
   readonly host: string
@@ -69,11 +69,12 @@ export class Tunnel {
   readonly #connections = new Map<Socket, Pair | undefined>()
   readonly #stopping = new AbortController()
 
-  /** @throws {CygnetError} what `TlsPortal` throws */
+  /** @throws {CygnetError} TLS_FILE, TLS_PSK, TLS_OPTIONS */
   constructor(options: TunnelOptions) {
     this.#options = options
     this.#limits = { ...defaultTunnelLimits, ...options.limits }
     const { side } = options
+    if (side.kind === 'tls-out') checkTlsClient(side.tls)
     this.#portal = side.kind === 'tls-in' ? new TlsPortal(side.tls, options.onTlsEvent) : undefined
     this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (raw) => this.#accept(raw))
   }
