@@ -137,8 +137,13 @@ export abstract class Connection<TimerName extends string, Event> implements Pdu
       item.discard()
       return
     }
-    this.#queue.push(item)
+    this.enqueue(item)
     this.wake()
+  }
+
+  /** `send` without a call to poll. */
+  protected enqueue(item: Outgoing): void {
+    this.#queue.push(item)
   }
 
   wake(): void {

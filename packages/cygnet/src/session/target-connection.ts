@@ -1,8 +1,5 @@
 import type { Instant } from '../base/clock.ts'
-import { TimerTable } from '../base/clock.ts'
-import type { BufferPool, PooledBuffer } from '../base/pool.ts'
 import { serialAdd } from '../base/serial32.ts'
-import { PduAssembler } from '../pdu/assembler.ts'
 import { BHS_BYTES, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { encodeAsyncMessage } from '../pdu/async-message.ts'
 import { AsyncEvent, LoginStage, type RejectReason } from '../pdu/codes.ts'
@@ -10,13 +7,14 @@ import { decodeLoginRequest, encodeLoginResponse, type LoginRequest } from '../p
 import { LoginStatus } from '../pdu/login-status.ts'
 import { encodeNopIn } from '../pdu/nop.ts'
 import { Opcode, opcodeName } from '../pdu/opcodes.ts'
-import type { PduFault, PduSink, ReceivedPdu } from '../pdu/received-pdu.ts'
+import type { PduFault, ReceivedPdu } from '../pdu/received-pdu.ts'
 import { encodeReject } from '../pdu/reject.ts'
 import { encodeText } from '../pdu/text.ts'
+import { Connection, type ConnectionOptions } from './connection.ts'
 import { ControlPdu, type EncodeHeader } from './control-pdu.ts'
 import { FullFeaturePhase } from './full-feature.ts'
 import type { TaskConnection } from './iscsi-task.ts'
-import { LOGIN_SEGMENT_BYTES, type TargetLimits } from './limits.ts'
+import type { TargetLimits } from './limits.ts'
 import type { Negotiator } from './negotiator.ts'
 import { connectionParameters, sessionParameters } from './parameters.ts'
 import {
@@ -28,14 +26,7 @@ import {
 } from './target-host.ts'
 import { type LoginComplete, type LoginRespond, TargetLogin } from './target-login.ts'
 import { type SessionConnection, TargetSession } from './target-session.ts'
-import { type Outgoing, TransmitQueue, TransmitVector } from './transmit.ts'
-
-/**
- * One TCP connection at the target, sans-IO: received bytes, the time and the completions of tasks go in; bytes to
- * send, a deadline and events come out. `login` until the last login response has been made, then `full-feature`;
- * `closing` sends what is queued and then closes; `closed` takes and gives nothing more.
- */
-export type ConnectionState = 'login' | 'full-feature' | 'closing' | 'closed'
+import type { TransmitVector } from './transmit.ts'
 
 /** For the log and the metrics; never one for each command. */
 export type ConnectionEvent =
@@ -51,72 +42,44 @@ export type ConnectionEvent =
   | { readonly kind: 'rejected'; readonly reason: RejectReason; readonly explanation: string }
   | { readonly kind: 'dropped'; readonly reason: string }
 
-export interface TargetConnectionOptions {
+export interface TargetConnectionOptions extends ConnectionOptions {
   readonly host: TargetHost
-  readonly pool: BufferPool
   readonly limits: TargetLimits
   /** `address:port` of the peer. */
   readonly peerAddress: string
   /** `address:port` of our end. */
   readonly localAddress: string
-  readonly now: Instant
-  /** There is something to transmit, an event, or a new deadline: poll soon. Called at most once between polls. */
-  readonly wake: () => void
 }
 
 type TimerName = 'login' | 'nop' | 'nopAnswer' | 'logout' | 'drain' | 'closing'
 
-export class TargetConnection implements PduSink, TaskConnection, SessionConnection {
+/** One TCP connection at the target: the completions of tasks go in, too. */
+export class TargetConnection
+  extends Connection<TimerName, ConnectionEvent>
+  implements TaskConnection, SessionConnection
+{
   readonly peerAddress: string
   readonly limits: TargetLimits
   readonly host: TargetHost
-  readonly #pool: BufferPool
-  readonly #assembler: PduAssembler
-  readonly #queue = new TransmitQueue()
-  readonly #timers = new TimerTable<TimerName>(['login', 'nop', 'nopAnswer', 'logout', 'drain', 'closing'])
-  readonly #wake: () => void
   readonly #login: TargetLogin
-  #awake = false
-  #events: ConnectionEvent[] = []
-  #state: ConnectionState = 'login'
   #session: TargetSession | undefined
   #fullFeature: FullFeaturePhase | undefined
-  #now: Instant
-  #lastReceived: Instant
   #statSN = 1
   #transferTag = 0
   /** MaxCmdSN changed without a PDU that says so. */
   #windowMoved = false
 
-  // TaskConnection: what outgoing PDUs are made with. Digests begin after the last login response.
-  headerDigest = false
-  dataDigest = false
-  sendSegmentBytes = LOGIN_SEGMENT_BYTES
-
   constructor(options: TargetConnectionOptions) {
+    super(options, ['login', 'nop', 'nopAnswer', 'logout', 'drain', 'closing'])
     this.host = options.host
     this.limits = options.limits
     this.peerAddress = options.peerAddress
-    this.#pool = options.pool
-    this.#wake = options.wake
-    this.#now = options.now
-    this.#lastReceived = options.now
     this.#login = new TargetLogin(options.host, options.limits, options.peerAddress, options.localAddress)
-    this.#assembler = new PduAssembler(this)
-    this.#assembler.maxDataSegmentLength = LOGIN_SEGMENT_BYTES
-    this.#timers.set('login', options.now + options.limits.loginTimeoutMs)
-  }
-
-  get state(): ConnectionState {
-    return this.#state
+    this.timers.set('login', options.now + options.limits.loginTimeoutMs)
   }
 
   get session(): TargetSession | undefined {
     return this.#session
-  }
-
-  get now(): Instant {
-    return this.#now
   }
 
   get statSN(): number {
@@ -135,84 +98,30 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     return this.#session?.parameters.maxBurstLength ?? 0
   }
 
-  /** PDUs that wait for the socket; the runtime stops reading from a peer that does not read. */
-  get queuedPdus(): number {
-    return this.#queue.length
-  }
-
-  /** Bytes that those hold and nothing else bounds. */
-  get queuedBytes(): number {
-    return this.#queue.heldBytes
-  }
-
   // The runtime's side
 
-  /** Bytes [start, end) of a pooled segment came in. */
-  receive(segment: PooledBuffer, start: number, end: number, now: Instant): void {
-    if (this.#state === 'closed' || this.#state === 'closing') return
-    this.#now = now
-    this.#lastReceived = now
-    this.#assembler.receive(segment, start, end)
-  }
-
-  /** The deadline has come. */
-  handleTimeout(now: Instant): void {
-    this.#now = now
-    for (let name = this.#timers.expired(now); name !== undefined; name = this.#timers.expired(now)) {
-      this.#expired(name)
-    }
-  }
-
-  pollTimeout(): Instant | undefined {
-    return this.#state === 'closed' ? undefined : this.#timers.next()
-  }
-
-  /** Fills a batch; true while there is more. The caller writes its chunks and then releases it. */
-  pollTransmit(out: TransmitVector): boolean {
-    if (this.#owesNopIn) this.#queue.push(this.#nopIn(RESERVED_TAG))
+  override pollTransmit(out: TransmitVector): boolean {
+    if (this.#owesNopIn) this.enqueue(this.#nopIn(RESERVED_TAG))
     this.#windowMoved = false
-    const more = this.#queue.drainInto(out)
-    out.close()
-    if (!more && this.#state === 'closing') this.#state = 'closed'
-    return more
+    return super.pollTransmit(out)
   }
 
-  get hasOutput(): boolean {
-    return this.#owesNopIn || !this.#queue.isEmpty
+  override get hasOutput(): boolean {
+    return super.hasOutput || this.#owesNopIn
   }
 
-  newTransmitVector(): TransmitVector {
-    return new TransmitVector(this.#pool)
-  }
-
-  pollEvent(): ConnectionEvent | undefined {
-    this.#awake = false
-    return this.#events.shift()
-  }
-
-  /** The TCP connection is gone. */
-  transportClosed(reason: string, now: Instant): void {
-    this.#now = now
-    if (this.#state === 'login')
-      this.#emit({ kind: 'dropped', reason: `${reason} before the end of its login` })
-    else if (this.#state === 'full-feature') {
+  protected lost(reason: string): void {
+    if (this.state === 'login')
+      this.emit({ kind: 'dropped', reason: `${reason} before the end of its login` })
+    else if (this.state === 'full-feature') {
       // Many initiators end a discovery session by hanging up.
       if (this.#session?.identity.type === 'Discovery') this.loggedOut()
-      else this.#emit({ kind: 'dropped', reason })
+      else this.emit({ kind: 'dropped', reason })
     }
     this.#cleanUp('connection-lost')
   }
 
   // SessionConnection and what the full feature phase uses
-
-  send(item: Outgoing): void {
-    if (this.#state === 'closed') {
-      item.discard()
-      return
-    }
-    this.#queue.push(item)
-    this.wake()
-  }
 
   sendControl(encode: EncodeHeader, data?: Uint8Array, advances = true, sent?: () => void): void {
     this.send(new ControlPdu(this, encode, data, advances, sent))
@@ -241,13 +150,13 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
         encodeReject(view, at, { ...numbering, reason, dataSN: 0, dataSegmentLength: header.length }),
       header,
     )
-    this.#emit({ kind: 'rejected', reason, explanation })
+    this.emit({ kind: 'rejected', reason, explanation })
   }
 
   /** Ends the connection at once: nothing that is queued is sent. */
   drop(reason: string): void {
-    if (this.#state === 'closed') return
-    this.#emit({ kind: 'dropped', reason })
+    if (this.state === 'closed') return
+    this.emit({ kind: 'dropped', reason })
     this.#cleanUp('connection-lost')
   }
 
@@ -259,27 +168,25 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
 
   /** Sends what is queued, then closes. */
   closeAfterSending(reason?: string): void {
-    if (this.#state === 'closing' || this.#state === 'closed') return
-    if (reason !== undefined) this.#emit({ kind: 'dropped', reason })
+    if (this.state === 'closing' || this.state === 'closed') return
+    if (reason !== undefined) this.emit({ kind: 'dropped', reason })
     this.#session?.close('connection-lost')
-    this.#state = 'closing'
-    this.#assembler.stop()
-    this.#timers.clearAll()
+    this.stop('closing')
     // A peer that does not read must not keep its connection for ever.
-    this.#timers.set('closing', this.#now + this.limits.nopTimeoutMs)
+    this.timers.set('closing', this.now + this.limits.nopTimeoutMs)
     this.wake()
   }
 
   loggedOut(): void {
-    this.#emit({ kind: 'logged-out' })
+    this.emit({ kind: 'logged-out' })
   }
 
   requestLogout(seconds: number, now: Instant): void {
-    if (this.#state !== 'full-feature' || this.#session?.identity.type === 'Discovery') {
+    if (this.state !== 'full-feature' || this.#session?.identity.type === 'Discovery') {
       this.drop('the target is shutting down')
       return
     }
-    this.#timers.set('logout', now + seconds * 1000)
+    this.timers.set('logout', now + seconds * 1000)
     this.sendControl((view, at, numbering) =>
       encodeAsyncMessage(view, at, {
         ...numbering,
@@ -296,7 +203,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
 
   /** Bounds the wait for the data of aborted tasks. */
   startDrainTimer(): void {
-    this.#timers.set('drain', this.#now + this.limits.drainTimeoutMs)
+    this.timers.set('drain', this.now + this.limits.drainTimeoutMs)
     this.wake()
   }
 
@@ -307,20 +214,14 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
   }
 
   get #owesNopIn(): boolean {
-    return this.#windowMoved && this.#queue.isEmpty && this.#state === 'full-feature'
-  }
-
-  wake(): void {
-    if (this.#awake) return
-    this.#awake = true
-    this.#wake()
+    return this.#windowMoved && !super.hasOutput && this.state === 'full-feature'
   }
 
   // PduSink
 
   onPdu(pdu: ReceivedPdu): void {
-    if (this.#state === 'login') this.#loginPdu(pdu)
-    else if (this.#state === 'full-feature') this.#fullFeature?.receive(pdu)
+    if (this.state === 'login') this.#loginPdu(pdu)
+    else if (this.state === 'full-feature') this.#fullFeature?.receive(pdu)
   }
 
   onFault(fault: PduFault): void {
@@ -333,7 +234,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
       case 'ahs-too-long': {
         const what = fault.kind === 'ahs-too-long' ? 'an AHS' : 'a data segment'
         const reason = `${opcode} announces ${what} of ${fault.lengthBytes} bytes, the limit is ${fault.limitBytes}`
-        if (this.#state === 'login') this.#failLogin(refuse(LoginStatus.initiatorError, reason), undefined)
+        if (this.state === 'login') this.#failLogin(refuse(LoginStatus.initiatorError, reason), undefined)
         else this.drop(reason)
       }
     }
@@ -367,13 +268,13 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     this.#session = session
     keys.commit(true)
     const { headerDigest, dataDigest, sendSegmentBytes } = connectionParameters(keys)
-    this.#assembler.headerDigest = headerDigest
-    this.#assembler.dataDigest = dataDigest
-    this.#assembler.maxDataSegmentLength = this.#login.receiveSegmentBytes
+    this.assembler.headerDigest = headerDigest
+    this.assembler.dataDigest = dataDigest
+    this.assembler.maxDataSegmentLength = this.#login.receiveSegmentBytes
     this.#fullFeature = new FullFeaturePhase(this, session, keys)
-    this.#state = 'full-feature'
-    this.#timers.clear('login')
-    this.#timers.set('nop', this.#now + this.#silenceLimitMs(identity))
+    this.connectionState = 'full-feature'
+    this.timers.clear('login')
+    this.timers.set('nop', this.now + this.#silenceLimitMs(identity))
     this.#sendLoginResponse(
       header,
       {
@@ -391,7 +292,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
         this.sendSegmentBytes = sendSegmentBytes
       },
     )
-    this.#emit({ kind: 'logged-in', session })
+    this.emit({ kind: 'logged-in', session })
   }
 
   #newSession(identity: LoginIdentity, keys: Negotiator, header: LoginRequest): TargetSession | LoginRefusal {
@@ -468,16 +369,16 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
       data,
     )
     if (refusal.isFailedProof) this.host.authenticationFailed(this.peerAddress)
-    this.#emit({ kind: 'login-failed', status, reason, identity: this.#login.identity })
+    this.emit({ kind: 'login-failed', status, reason, identity: this.#login.identity })
     this.closeAfterSending()
   }
 
   // Timers
 
-  #expired(name: TimerName): void {
+  protected expired(name: TimerName): void {
     switch (name) {
       case 'login':
-        this.#emit({
+        this.emit({
           kind: 'login-failed',
           status: LoginStatus.initiatorError,
           reason: `no login within ${this.limits.loginTimeoutMs} ms`,
@@ -489,7 +390,7 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
         this.#nopDue()
         return
       case 'nopAnswer':
-        if (this.#now - this.#lastReceived >= this.limits.nopTimeoutMs) {
+        if (this.now - this.lastReceived >= this.limits.nopTimeoutMs) {
           this.drop(`no answer to a NOP-In for ${this.limits.nopTimeoutMs} ms`)
         }
         return
@@ -514,13 +415,13 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     const identity = this.#session?.identity
     if (!identity) return
     const limitMs = this.#silenceLimitMs(identity)
-    if (this.#now - this.#lastReceived < limitMs) {
-      this.#timers.set('nop', this.#lastReceived + limitMs)
+    if (this.now - this.lastReceived < limitMs) {
+      this.timers.set('nop', this.lastReceived + limitMs)
     } else if (identity.type === 'Discovery') {
       this.drop(`a discovery session was silent for ${limitMs} ms`)
     } else {
-      this.#timers.set('nop', this.#now + limitMs + this.limits.nopTimeoutMs)
-      this.#timers.set('nopAnswer', this.#now + this.limits.nopTimeoutMs)
+      this.timers.set('nop', this.now + limitMs + this.limits.nopTimeoutMs)
+      this.timers.set('nopAnswer', this.now + this.limits.nopTimeoutMs)
       this.send(this.#nopIn(this.takeTransferTag()))
     }
   }
@@ -542,17 +443,9 @@ export class TargetConnection implements PduSink, TaskConnection, SessionConnect
     )
   }
 
-  #emit(event: ConnectionEvent): void {
-    this.#events.push(event)
-    this.wake()
-  }
-
   #cleanUp(closure: SessionClosure): void {
-    this.#state = 'closed'
-    this.#assembler.stop()
-    this.#timers.clearAll()
+    this.connectionState = 'closed'
     this.#session?.close(closure)
-    this.#queue.discardAll()
-    this.wake()
+    this.stop('closed')
   }
 }
