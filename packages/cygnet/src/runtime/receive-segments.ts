@@ -9,10 +9,11 @@ const LEAST_PART = 1 / 8
 
 /** Pooled segments that a socket is read into, each filled before the next is taken. */
 export class ReceiveSegments {
+  /** Size of the segments from the next one on. */
+  segmentBytes: number
   /** For a socket that reads into our memory: `node:net`'s `onread`. */
   readonly onRead: OnReadOpts
   readonly #pool: BufferPool
-  readonly #segmentBytes: number
   readonly #received: Received
   #segment: PooledBuffer
   #end = 0
@@ -20,7 +21,7 @@ export class ReceiveSegments {
 
   constructor(pool: BufferPool, segmentBytes: number, received: Received) {
     this.#pool = pool
-    this.#segmentBytes = segmentBytes
+    this.segmentBytes = segmentBytes
     this.#received = received
     this.#segment = pool.take(segmentBytes)
     this.onRead = {
@@ -50,7 +51,7 @@ export class ReceiveSegments {
   #room(): Uint8Array {
     if (this.#segment.bytes.length - this.#end < this.#segment.bytes.length * LEAST_PART) {
       this.#segment.release()
-      this.#segment = this.#pool.take(this.#segmentBytes)
+      this.#segment = this.#pool.take(this.segmentBytes)
       this.#end = 0
     }
     return this.#segment.bytes.subarray(this.#end)
