@@ -1,15 +1,17 @@
 import { networkInterfaces } from 'node:os'
-import { type Address, formatAddress, isWildcard } from '../daemon/address.ts'
+import { type Address, formatAddress, ISCSI_PORT, isWildcard } from '../daemon/address.ts'
 import type { RunningPortal, RunningServer } from '../daemon/server.ts'
 import type { OpenTarget } from '../daemon/targets.ts'
 import { formatSize } from '../daemon/size.ts'
 
 /** What to type on Linux, Windows and QEMU to use the disks, ending in lines that programs can look for. */
 export function connectHelp(server: RunningServer): string {
-  const portal = server.portals[0]
+  // Most initiators cannot do TLS: a plain portal is the one to show.
+  const portal = server.portals.find(({ state }) => state.tls === null) ?? server.portals[0]
   const [first] = server.targets
   if (!portal || !first) return 'Nothing is served: the configuration has no portal or no target.\n'
-  const reached = portalFor(portal)
+  const isTls = portal.state.tls !== null
+  const reached = isTls ? TUNNEL_ADDRESS : portalFor(portal)
   const local = localAddress(portal.address)
   const names = server.targets.map(({ state }) => state.name)
   const portalText = formatAddress(reached)
@@ -17,7 +19,7 @@ export function connectHelp(server: RunningServer): string {
     server.targets.flatMap(({ state, disks }) => disks.map(({ lun }) => iscsiUrl(address, state.name, lun)))
   return `
 ${server.targets.map((target) => describeTarget(target, server.portals)).join('\n')}
-
+${isTls ? tunnelHelp(portalFor(portal)) : ''}
 Linux, as root, with open-iscsi:
   iscsiadm -m discovery -t sendtargets -p ${portalText}
 ${lines(names, (name) => `iscsiadm -m node -T ${name} -p ${portalText} --login`)}
@@ -38,6 +40,14 @@ ${urls(local)
   .join('\n')}
 `
 }
+
+/** Where a tunnel on the initiator's machine listens. */
+const TUNNEL_ADDRESS: Address = { host: '127.0.0.1', port: ISCSI_PORT }
+
+const tunnelHelp = (portal: Address): string => `
+The portal speaks TLS. Where the initiator does not, run this beside it (more in docs/guides/tls.md):
+  cygnet tunnel --listen ${formatAddress(TUNNEL_ADDRESS)} --to ${formatAddress(portal)} --ca CA_FILE
+`
 
 const lines = (items: readonly string[], line: (item: string) => string): string =>
   items.map((item) => `  ${line(item)}`).join('\n')
