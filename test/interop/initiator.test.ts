@@ -7,8 +7,10 @@ import {
   discover,
   openSession,
   type SessionOptions,
+  tlsTransport,
 } from '../../packages/cygnet/src/initiator.ts'
 import { chapAlgorithmNames } from '../../packages/cygnet/src/session/auth/chap-algorithms.ts'
+import { TestCertificates } from '../../packages/cygnet/src/runtime/tls-certificates.test-helper.ts'
 import { startConfigured } from '../support/configured.ts'
 import { peerPath, requirePeers } from '../support/peer.ts'
 import { freePort, runOk, Scratch } from '../support/scratch.ts'
@@ -239,6 +241,21 @@ test('our own target', { timeout: TIMEOUT_MS }, async (t) => {
       visit({ ...where, chap: { ...CHAP, secret: 'not-the-secret' } }),
       refused('LOGIN_AUTHENTICATION_FAILED'),
     )
+  })
+
+  await t.test('a portal over TLS, and what a plain login there is told', async () => {
+    const files = new TestCertificates()
+    t.after(() => files.remove())
+    const ca = files.ca('Test CA')
+    const target = 'iqn.2026-11.dev.example:tls'
+    await using server = await startConfigured(new Scratch(t), {
+      portals: [{ listen: '127.0.0.1:0', tls: files.issue('portal', ca, { altNames: 'IP:127.0.0.1' }) }],
+      targets: { [target]: { luns: { 0: { memory: '16M' } } } },
+    })
+    const where = { host: '127.0.0.1', port: server.subject.port, target }
+    await visit({ ...where, transport: tlsTransport({ caFile: ca.certFile }) })
+    await assert.rejects(visit({ ...where, transport: tlsTransport({}) }), refused('TLS_UNTRUSTED'))
+    await assert.rejects(visit(where), refused('LOGIN_CONNECTION_LOST', /or TLS\.$/))
   })
 
   await t.test('a port where nothing listens', async () => {

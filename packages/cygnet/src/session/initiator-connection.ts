@@ -147,7 +147,7 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
       this.#failLogin({
         kind: 'failed',
         code: 'LOGIN_CONNECTION_LOST',
-        message: `The connection ended before the login did (${reason}): look into the log of the target; some end it where they want other credentials.`,
+        message: `The connection ended before the login did (${reason}): look into the log of the target; it may want other credentials, or TLS.`,
         status: undefined,
       })
     } else this.drop(lostConnection(reason))
