@@ -1,3 +1,4 @@
+import type { CygnetError } from '../base/errors.ts'
 import type { PooledBuffer } from '../base/pool.ts'
 import { InitiatorConnection, type InitiatorConnectionOptions } from '../session/initiator-connection.ts'
 import type { InitiatorEvent } from '../session/initiator-events.ts'
@@ -64,9 +65,12 @@ export class Link implements StreamHandler {
     this.#flush()
   }
 
-  closed(reason: string): void {
+  closed(reason: string, error?: CygnetError): void {
     this.#hasEnded = true
-    this.#run((protocol) => protocol.transportClosed(reason, this.#runtime.clock.now()))
+    this.#run((protocol) => {
+      if (error) protocol.transportRefused(error)
+      protocol.transportClosed(reason, this.#runtime.clock.now())
+    })
   }
 
   /** The protocol wakes us while it takes bytes: what it has to send goes out once, after that. */

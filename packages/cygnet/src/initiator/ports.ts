@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { CygnetError } from '../base/errors.ts'
 import type { BufferPool, PooledBuffer } from '../base/pool.ts'
 import type { PortalAddress } from '../session/portal-address.ts'
 
@@ -8,8 +9,8 @@ export interface StreamHandler {
   received(segment: PooledBuffer, start: number, end: number): void
   /** More can be written without piling up. */
   drained(): void
-  /** Nothing more comes, and nothing more can be sent. Once. */
-  closed(reason: string): void
+  /** Nothing more comes, and nothing more can be sent. Once. `error`: what to do about it, where that is known. */
+  closed(reason: string, error?: CygnetError): void
 }
 
 /** Bytes in both directions and in order: TCP, or TLS over it. */

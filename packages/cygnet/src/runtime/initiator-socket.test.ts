@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { after, test, type TestContext } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import type { CygnetError } from '../base/errors.ts'
 import { BufferPool } from '../base/pool.ts'
 import type { StreamHandler } from '../initiator/ports.ts'
 import { defaultInitiatorName } from './initiator-runtime.ts'
@@ -39,14 +40,16 @@ async function listen(
 /** Remembers what came. */
 class Recorder implements StreamHandler {
   readonly closures: string[] = []
+  error: CygnetError | undefined
   readonly #parts: Buffer[] = []
 
   received(segment: { readonly bytes: Uint8Array }, start: number, end: number): void {
     this.#parts.push(Buffer.from(segment.bytes.subarray(start, end)))
   }
   drained(): void {}
-  closed(reason: string): void {
+  closed(reason: string, error?: CygnetError): void {
     this.closures.push(reason)
+    this.error = error
   }
   get bytes(): Buffer {
     return Buffer.concat(this.#parts)
@@ -130,3 +133,20 @@ for (const host of ['vm', 'My_Host.local', '', 'ünï', '-', 'x'.repeat(300)]) {
     assert.equal(parseIscsiName(name), name)
   })
 }
+
+test('a plain connection to a portal that speaks TLS fails with what to do about it', async (t) => {
+  const portal = new TlsPortal(
+    { certFile: certificate.certFile, keyFile: certificate.keyFile },
+    () => undefined,
+  )
+  const address = await listen(t, (socket) => portal.accept(socket, () => undefined), {
+    pauseOnConnect: true,
+  })
+  const handler = new Recorder()
+  const stream = await new SocketTransport({ pool: new BufferPool() }).connect(address, 5000, handler)
+  stream.write([Buffer.alloc(48)], () => undefined)
+  await until(() => handler.closures.length > 0)
+  assert.equal(handler.error?.code, 'TLS_REQUIRED')
+  assert.match(handler.error?.message ?? '', /takes TLS connections only: connect with TLS/)
+  assert.equal(handler.bytes.length, 0)
+})

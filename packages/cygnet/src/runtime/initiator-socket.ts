@@ -7,6 +7,7 @@ import type { ByteStream, StreamHandler, Transport } from '../initiator/ports.ts
 import { formatPortalAddress, type PortalAddress } from '../session/portal-address.ts'
 import { ReceiveSegments } from './receive-segments.ts'
 import { connectTls, type TlsClientOptions } from './tls-connect.ts'
+import { portalSpeaksTls, TLS_ALERT_RECORD } from './tls-errors.ts'
 
 /** One read takes a whole burst. */
 const SEGMENT_BYTES = 256 * 1024
@@ -45,15 +46,24 @@ export class SocketTransport implements Transport {
   }
 
   async connect(portal: PortalAddress, timeoutMs: number, handler: StreamHandler): Promise<ByteStream> {
-    const segments = new ReceiveSegments(this.#pool, SEGMENT_BYTES, (segment, start, end) =>
-      handler.received(segment, start, end),
-    )
+    let isFirst = true
+    let tlsError: CygnetError | undefined
+    const segments = new ReceiveSegments(this.#pool, SEGMENT_BYTES, (segment, start, end) => {
+      if (isFirst && segment.bytes[start] === TLS_ALERT_RECORD) {
+        tlsError = portalSpeaksTls(formatPortalAddress(portal))
+      }
+      isFirst = false
+      if (!tlsError) handler.received(segment, start, end)
+    })
     try {
       const stream = this.#openStream
         ? await this.#openStream(portal, timeoutMs)
         : await openTcp(portal, timeoutMs, segments.onRead)
       if (this.#openStream) stream.on('data', (chunk: Buffer) => segments.copyIn(chunk))
-      return new SocketStream(stream, portal, segments, handler)
+      return new SocketStream(stream, portal, segments, {
+        drained: () => handler.drained(),
+        closed: (reason) => handler.closed(reason, tlsError),
+      })
     } catch (error) {
       segments.close()
       throw connectFailure(error, portal, timeoutMs)
@@ -102,13 +112,16 @@ function connectFailure(error: unknown, portal: PortalAddress, timeoutMs: number
   return new CygnetError('CONNECT_FAILED', message, { cause: error })
 }
 
+/** What a stream tells besides its bytes. */
+type Ends = Pick<StreamHandler, 'drained' | 'closed'>
+
 /** A connected socket as the byte stream of an initiator. */
 class SocketStream implements ByteStream {
   readonly peer: PortalAddress
   readonly #stream: Duplex
   #hasClosed = false
 
-  constructor(stream: Duplex, peer: PortalAddress, segments: ReceiveSegments, handler: StreamHandler) {
+  constructor(stream: Duplex, peer: PortalAddress, segments: ReceiveSegments, handler: Ends) {
     this.peer = peer
     this.#stream = stream
     const closed = (reason: string): void => {

@@ -1,3 +1,4 @@
+import type { CygnetError } from '../base/errors.ts'
 import { type Serial32, serialAdd, serialLess } from '../base/serial32.ts'
 import { opcodeOf } from '../pdu/bhs.ts'
 import { decodeLoginResponse, encodeLoginRequest } from '../pdu/login.ts'
@@ -140,6 +141,11 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
     }
     const what = fault.kind === 'ahs-too-long' ? 'an AHS' : 'a data segment'
     this.broken(`a ${name} announces ${what} of ${fault.lengthBytes} bytes, the limit is ${fault.limitBytes}`)
+  }
+
+  /** What carries the bytes knows why the login cannot succeed. */
+  transportRefused({ code, message }: CygnetError): void {
+    if (this.state === 'login') this.#failLogin({ kind: 'failed', code, message, status: undefined })
   }
 
   protected lost(reason: string): void {
