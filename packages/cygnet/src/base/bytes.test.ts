@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import * as fc from 'fast-check'
-import { getU24, getU48, hex, pad4, padding4, setU24, setU48, totalLength, viewOf } from './bytes.ts'
+import {
+  getU24,
+  getU48,
+  hex,
+  pad4,
+  padding4,
+  setU24,
+  setU48,
+  totalLength,
+  viewOf,
+  firstSlices,
+  joinSlices,
+} from './bytes.ts'
 
 test('lengths are rounded up to a multiple of four', () => {
   assert.deepEqual([0, 1, 2, 3, 4, 5, 0xffffff].map(pad4), [0, 4, 4, 4, 4, 8, 0x1000000])
@@ -53,4 +65,23 @@ test('the total length of slices is their sum', () => {
 test('hexadecimal is two lower-case digits a byte', () => {
   assert.equal(hex(Uint8Array.of(0, 0x0f, 0xa0, 0xff)), '000fa0ff')
   assert.equal(hex(new Uint8Array(0)), '')
+})
+
+describe('slices', () => {
+  const slices = [Uint8Array.of(1, 2, 3), Uint8Array.of(), Uint8Array.of(4, 5)]
+
+  test('are joined whole or up to a length', () => {
+    assert.deepEqual(joinSlices(slices), Uint8Array.of(1, 2, 3, 4, 5))
+    assert.deepEqual(joinSlices(slices, 4), Uint8Array.of(1, 2, 3, 4))
+    assert.deepEqual(joinSlices(slices, 3), Uint8Array.of(1, 2, 3))
+    assert.deepEqual(joinSlices([]), Uint8Array.of())
+  })
+
+  test('are cut to a length without copying, and left alone where that is all of them', () => {
+    assert.equal(firstSlices(slices, 5), slices)
+    const cut = firstSlices(slices, 4)
+    assert.deepEqual(joinSlices(cut), Uint8Array.of(1, 2, 3, 4))
+    assert.equal(cut[0], slices[0])
+    assert.deepEqual(firstSlices(slices, 0), [])
+  })
 })

@@ -31,6 +31,33 @@ export function totalLength(slices: readonly Uint8Array[]): number {
   return lengthBytes
 }
 
+/** The first `lengthBytes` bytes (all, where not given) of a list of slices as one array, copied. */
+export function joinSlices(slices: readonly Uint8Array[], lengthBytes = totalLength(slices)): Uint8Array {
+  const joined = new Uint8Array(lengthBytes)
+  let at = 0
+  for (const slice of slices) {
+    if (at === lengthBytes) break
+    const part = slice.length <= lengthBytes - at ? slice : slice.subarray(0, lengthBytes - at)
+    joined.set(part, at)
+    at += part.length
+  }
+  return joined
+}
+
+/** The first `lengthBytes` of a list of slices, as slices; the list itself where that is all of it. */
+export function firstSlices(slices: readonly Uint8Array[], lengthBytes: number): readonly Uint8Array[] {
+  if (totalLength(slices) === lengthBytes) return slices
+  const first: Uint8Array[] = []
+  let leftBytes = lengthBytes
+  for (const slice of slices) {
+    if (leftBytes === 0) break
+    const part = slice.length <= leftBytes ? slice : slice.subarray(0, leftBytes)
+    first.push(part)
+    leftBytes -= part.length
+  }
+  return first
+}
+
 /** Lower-case hexadecimal, two digits a byte. */
 export function hex(bytes: Uint8Array): string {
   let text = ''

@@ -86,7 +86,10 @@ test('a port in use is refused with what to do', async () => {
   const { status, stderr } = cygnet('serve', '--memory', '1M', '--listen', `127.0.0.1:${address.port}`)
   holder.close()
   assert.equal(status, 1)
-  assert.match(stderr, /^cygnet: 127\.0\.0\.1:\d+ is in use: .* \(--listen, or "listen" in the configuration file\)\n$/)
+  assert.match(
+    stderr,
+    /^cygnet: 127\.0\.0\.1:\d+ is in use: .* \(--listen, or "listen" in the configuration file\)\n$/,
+  )
 })
 
 test('without an image, a sparse disk of 1 GiB is created and served again the next time', async () => {

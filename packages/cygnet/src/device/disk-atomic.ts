@@ -1,10 +1,11 @@
+import { firstSlices } from '../base/bytes.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { get8 } from '../scsi/fields.ts'
 import { invalidCdbField, SenseKey } from '../scsi/sense.ts'
 import { compareBytes } from './compare.ts'
 import { COMPARE_AND_WRITE_BLOCKS } from './disk-inquiry.ts'
 import type { DiskMedium } from './disk-medium.ts'
-import { firstBytes, hasFua } from './disk-read-write.ts'
+import { hasFua } from './disk-read-write.ts'
 import { wholeBlocks } from './disk-verify.ts'
 import type { Operation } from './operation.ts'
 
@@ -88,7 +89,7 @@ export class DiskAtomic {
     if (op.error || !buffer) return this.#readFailed(op)
     const bytes = buffer.bytes.subarray(0, lengthBytes)
     let at = 0
-    for (const slice of firstBytes(task.dataOut, lengthBytes)) {
+    for (const slice of firstSlices(task.dataOut, lengthBytes)) {
       for (let i = 0; i < slice.length; i++, at++) bytes[at] = get8(bytes, at) | get8(slice, i)
     }
     op.awaitStore(this.#written)

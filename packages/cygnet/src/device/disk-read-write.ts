@@ -1,5 +1,5 @@
 import { get8 } from '../scsi/fields.ts'
-import { totalLength } from '../base/bytes.ts'
+import { firstSlices } from '../base/bytes.ts'
 import { cdbLength } from '../scsi/opcodes.ts'
 import type { DiskMedium } from './disk-medium.ts'
 import type { Operation } from './operation.ts'
@@ -9,20 +9,6 @@ const FUA = 0x08
 /** FORCE UNIT ACCESS, which the 6-byte commands do not have: there the bit is part of the LBA. */
 export const hasFua = (cdb: Uint8Array): boolean =>
   cdbLength(get8(cdb, 0)) !== 6 && (get8(cdb, 1) & FUA) !== 0
-
-/** The first `lengthBytes` of a list of slices, the list itself where that is all of it. */
-export function firstBytes(slices: readonly Uint8Array[], lengthBytes: number): readonly Uint8Array[] {
-  if (totalLength(slices) === lengthBytes) return slices
-  const first: Uint8Array[] = []
-  let rest = lengthBytes
-  for (const slice of slices) {
-    if (rest === 0) break
-    const taken = slice.length <= rest ? slice : slice.subarray(0, rest)
-    first.push(taken)
-    rest -= taken.length
-  }
-  return first
-}
 
 /**
  * READ and WRITE (6), (10), (12), (16): the path of nearly every I/O (SBC-4 §5.15 to §5.18, §5.40 to §5.43).
@@ -76,7 +62,7 @@ export class DiskReadWrite {
     const { task } = op
     op.awaitStore(this.#writeDone)
     medium.store.write(
-      firstBytes(task.dataOut, op.lengthBytes),
+      firstSlices(task.dataOut, op.lengthBytes),
       op.offset,
       medium.writeFlags(hasFua(task.cdb)),
       op.done,

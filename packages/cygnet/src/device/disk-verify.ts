@@ -1,3 +1,4 @@
+import { firstSlices } from '../base/bytes.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { get8 } from '../scsi/fields.ts'
 import type { SenseData } from '../scsi/sense.ts'
@@ -6,7 +7,6 @@ import { WriteFlags } from '../store/backing-store.ts'
 import { compareBytes, repeats } from './compare.ts'
 import type { DiskMedium } from './disk-medium.ts'
 import { CHUNK_BYTES } from './disk-medium.ts'
-import { firstBytes } from './disk-read-write.ts'
 import type { Operation } from './operation.ts'
 
 /** BYTCHK, bits 2 and 1 of CDB byte 1: compare nothing, all blocks, or each block with the one that was sent. */
@@ -67,7 +67,7 @@ export class DiskVerify {
   readonly #write = (op: Operation): void => {
     op.awaitStore(this.#written)
     // What is verified is the medium, so the data must have reached it.
-    const slices = firstBytes(op.task.dataOut, op.lengthBytes)
+    const slices = firstSlices(op.task.dataOut, op.lengthBytes)
     this.#medium.store.write(slices, op.offset, WriteFlags.fua, op.done)
   }
 

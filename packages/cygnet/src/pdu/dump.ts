@@ -1,4 +1,4 @@
-import { hex, totalLength } from '../base/bytes.ts'
+import { hex, joinSlices, totalLength } from '../base/bytes.ts'
 import type { ParsedAhs } from './ahs.ts'
 import { parseAhs } from './ahs.ts'
 import { decodeAsyncMessage } from './async-message.ts'
@@ -67,7 +67,8 @@ export function dumpPdu(view: DataView, at: number, data: readonly Uint8Array[] 
   const lengthBytes = totalLength(data)
   if (lengthBytes > 0) {
     const dumper = dataDumpers[opcode] ?? hexLines
-    const bytes = firstBytes(data, dumper === textLines ? SHOWN_TEXT_BYTES : SHOWN_DATA_BYTES)
+    const shownBytes = dumper === textLines ? SHOWN_TEXT_BYTES : SHOWN_DATA_BYTES
+    const bytes = joinSlices(data, Math.min(shownBytes, totalLength(data)))
     lines.push(`data, ${count(lengthBytes)}`, ...indent(dumper(bytes)))
     if (bytes.length < lengthBytes) lines.push(`  ... and ${count(lengthBytes - bytes.length)} more`)
   }
@@ -182,15 +183,3 @@ const hex32 = (value: number): string => value.toString(16).padStart(8, '0')
 
 const copyOf = (view: DataView, at: number, lengthBytes: number): Uint8Array =>
   new Uint8Array(view.buffer, view.byteOffset + at, lengthBytes).slice()
-
-function firstBytes(slices: readonly Uint8Array[], limitBytes: number): Uint8Array {
-  const bytes = new Uint8Array(Math.min(limitBytes, totalLength(slices)))
-  let at = 0
-  for (const slice of slices) {
-    if (at === bytes.length) break
-    const part = slice.subarray(0, bytes.length - at)
-    bytes.set(part, at)
-    at += part.length
-  }
-  return bytes
-}

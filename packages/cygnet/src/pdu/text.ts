@@ -1,4 +1,4 @@
-import { totalLength } from '../base/bytes.ts'
+import { joinSlices } from '../base/bytes.ts'
 
 /*
  * Text data segments (RFC 7143 §6.1): key=value pairs in UTF-8, each followed by one null byte. The slices given here
@@ -32,7 +32,7 @@ const refuse = (error: string): { readonly ok: false; readonly error: string } =
  * empty pair between others, a pair without "=", a key that is not a key-name, bytes that are not UTF-8.
  */
 export function parseText(slices: readonly Uint8Array[]): ParsedText {
-  const bytes = join(slices)
+  const bytes = joinSlices(slices)
   let end = bytes.length
   if (end > 0 && bytes[end - 1] !== 0) return refuse('the last key=value pair is not followed by a null')
   while (end > 0 && bytes[end - 1] === 0) end--
@@ -66,18 +66,6 @@ function parsePair(bytes: Uint8Array): TextPair | string {
 
 /** For messages: what a peer sent is cut short and made printable. */
 const quote = (text: string): string => JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text)
-
-function join(slices: readonly Uint8Array[]): Uint8Array {
-  const first = slices[0]
-  if (first !== undefined && slices.length === 1) return first
-  const whole = new Uint8Array(totalLength(slices))
-  let offset = 0
-  for (const slice of slices) {
-    whole.set(slice, offset)
-    offset += slice.length
-  }
-  return whole
-}
 
 /** The text data segment of these pairs, each with its null. Keys and values must hold no null. */
 export function encodeText(pairs: readonly TextPair[]): Uint8Array {

@@ -1,3 +1,4 @@
+import { firstSlices } from '../base/bytes.ts'
 import type { PooledBuffer } from '../base/pool.ts'
 import { RESERVED_TAG } from '../pdu/bhs.ts'
 import type { DataOut } from '../pdu/data.ts'
@@ -141,16 +142,7 @@ export class DataOutTransfer {
 
   /** The first `lengthBytes` of the data. */
   slicesUpTo(lengthBytes: number): readonly Uint8Array[] {
-    if (this.#receivedBytes === lengthBytes) return this.slices
-    const slices: Uint8Array[] = []
-    let leftBytes = lengthBytes
-    for (const slice of this.slices) {
-      if (leftBytes === 0) break
-      const part = slice.length <= leftBytes ? slice : slice.subarray(0, leftBytes)
-      slices.push(part)
-      leftBytes -= part.length
-    }
-    return slices
+    return firstSlices(this.slices, lengthBytes)
   }
 
   /** From here on data is only counted: its command was aborted, or failed without it. */

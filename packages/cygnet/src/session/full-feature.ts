@@ -1,3 +1,4 @@
+import { joinSlices } from '../base/bytes.ts'
 import { joinCdb, parseAhs } from '../pdu/ahs.ts'
 import { BHS_BYTES, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { LogoutReason, LogoutResponseCode, RejectReason } from '../pdu/codes.ts'
@@ -294,17 +295,4 @@ export class FullFeaturePhase {
       transfer,
     )
   }
-}
-
-/** The first `lengthBytes` of slices, copied. */
-function joinSlices(slices: readonly Uint8Array[], lengthBytes: number): Uint8Array {
-  const joined = new Uint8Array(lengthBytes)
-  let at = 0
-  for (const slice of slices) {
-    if (at === lengthBytes) break
-    const part = slice.length <= lengthBytes - at ? slice : slice.subarray(0, lengthBytes - at)
-    joined.set(part, at)
-    at += part.length
-  }
-  return joined
 }

@@ -1,4 +1,4 @@
-import { totalLength, viewOf } from '../base/bytes.ts'
+import { joinSlices, viewOf } from '../base/bytes.ts'
 import { decodeAsyncMessage } from '../pdu/async-message.ts'
 import { BHS_BYTES, initiatorTaskTagOf, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { AsyncEvent, LogoutReason, LogoutResponseCode } from '../pdu/codes.ts'
@@ -291,7 +291,7 @@ export class InitiatorFullFeature {
   reject(pdu: ReceivedPdu): void {
     const header = decodeReject(pdu.view, pdu.at)
     if (!this.#connection.countIn(header)) return
-    const bytes = joined(pdu.data)
+    const bytes = joinSlices(pdu.data)
     if (bytes.length < BHS_BYTES) {
       this.#connection.broken('a Reject without the header that it is about')
       return
@@ -308,7 +308,7 @@ export class InitiatorFullFeature {
   asyncMessage(pdu: ReceivedPdu): void {
     const message = decodeAsyncMessage(pdu.view, pdu.at)
     if (!this.#connection.countIn(message)) return
-    const notice = noticeOf(message, joined(pdu.data))
+    const notice = noticeOf(message, joinSlices(pdu.data))
     if (notice) this.#connection.emit({ kind: 'notice', notice })
     switch (message.asyncEvent) {
       case AsyncEvent.logoutRequest:
@@ -331,17 +331,7 @@ export class InitiatorFullFeature {
   }
 }
 
-function joined(slices: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(totalLength(slices))
-  let at = 0
-  for (const slice of slices) {
-    bytes.set(slice, at)
-    at += slice.length
-  }
-  return bytes
-}
-
 function isEcho(sent: Uint8Array, slices: readonly Uint8Array[]): boolean {
-  const received = joined(slices)
+  const received = joinSlices(slices)
   return received.length === sent.length && sent.every((byte, index) => byte === received[index])
 }
