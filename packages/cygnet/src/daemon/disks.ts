@@ -1,5 +1,6 @@
 import { CygnetError } from '../base/errors.ts'
 import type { BackingStore } from '../store/backing-store.ts'
+import { CheckerStore } from '../store/checker.ts'
 import type { DiskIO, OpenOptions } from '../store/disk-io.ts'
 import { openFileStore } from '../store/file.ts'
 import { MemoryStore } from '../store/memory.ts'
@@ -28,7 +29,7 @@ export async function openDisks(io: DiskIO, luns: readonly LunState[]): Promise<
       const name = medium.kind === 'memory' ? 'memory' : medium.path
       const wantedBytes = medium.kind === 'memory' ? medium.sizeBytes : medium.createSizeBytes
       if (wantedBytes !== null) checkWholeBlocks(`A new disk (${name})`, wantedBytes, blockSizeBytes)
-      const store = await openStore(io, medium, readOnly)
+      const store = new CheckerStore(await openStore(io, medium, readOnly))
       const { sizeBytes } = store.geometry
       const isReadOnly = readOnly || !store.can.write
       open.push({ lun, blockSizeBytes, readOnly: isReadOnly, name, sizeBytes, store })
