@@ -28,6 +28,13 @@ export interface TargetOptions {
 
 const LARGEST_TSIH = 0xffff
 
+/** What a session has here. */
+interface Place {
+  readonly port: NexusPort
+  /** The rule that let it in. */
+  readonly rule: AccessRule
+}
+
 /** One iSCSI target: who may log in, its sessions, its logical units. */
 export class IscsiTarget {
   readonly name: string
@@ -38,7 +45,7 @@ export class IscsiTarget {
   readonly #groups: ReadonlySet<number> | undefined
   readonly #access: readonly AccessRule[]
   readonly #maxSessions: number
-  readonly #sessions = new Map<TargetSession, NexusPort>()
+  readonly #sessions = new Map<TargetSession, Place>()
   #lastTsih = 0
 
   constructor(options: TargetOptions) {
@@ -70,20 +77,27 @@ export class IscsiTarget {
     if (session === undefined || session.tsih !== identity.tsih) {
       return refuse(LoginStatus.sessionDoesNotExist, `there is no session with TSIH ${identity.tsih}`)
     }
-    if (session.identity.cid === identity.cid) return session
-    return refuse(LoginStatus.tooManyConnections, 'the session has its one connection')
+    if (session.identity.cid !== identity.cid) {
+      return refuse(LoginStatus.tooManyConnections, 'the session has its one connection')
+    }
+    // From another address, another rule may decide: the session would keep what the old one allowed.
+    if (this.#ruleFor(identity) === this.#sessions.get(session)?.rule) return session
+    return refuse(LoginStatus.authorizationFailure, "another access rule decides than the session's")
   }
 
   /** Makes a place for a new session, ending the one that it reinstates (RFC 7143 §6.3.1, §6.3.5). */
   establish(identity: LoginIdentity, session: TargetSession, group: number): SessionHome | LoginRefusal {
-    const rule = this.accessFor({ ...identity, address: addressOf(identity.peerAddress) })
+    const rule = this.#ruleFor(identity)
     if (!rule) return refuse(LoginStatus.authorizationFailure, 'no access rule of the target fits')
     const existing = this.#find(identity, group)
     if (existing) {
+      if (!mayReinstate(existing.identity, identity)) {
+        return refuse(LoginStatus.authorizationFailure, 'the initiator port has a session of another user')
+      }
       existing.close('reinstated')
       existing.connection.drop('the initiator logged in again: session reinstatement')
     }
-    if (this.#sessions.size >= this.#maxSessions) {
+    if (this.#sessions.size >= this.#maxSessions && !this.#endDiscovery()) {
       return refuse(LoginStatus.outOfResources, `the target has its ${this.#maxSessions} sessions`)
     }
     const tsih = this.#takeTsih()
@@ -96,13 +110,13 @@ export class IscsiTarget {
       reportLuns: () => [...units.keys()].toSorted((a, b) => a - b),
     }
     const port = new NexusPort(this, nexus, units)
-    this.#sessions.set(session, port)
+    this.#sessions.set(session, { port, rule })
     if (identity.type === 'Normal') port.attach()
     return { ok: true, tsih, nexus, port }
   }
 
   closed(session: TargetSession, closure: SessionClosure): void {
-    const port = this.#sessions.get(session)
+    const port = this.#sessions.get(session)?.port
     if (!port) return
     this.#sessions.delete(session)
     port.detach(closure === 'logout' ? 'logout' : 'nexus-loss')
@@ -111,6 +125,18 @@ export class IscsiTarget {
   /** TARGET COLD RESET: as at power on, nobody is logged in (§11.5.1). */
   dropAllSessions(reason: string): void {
     for (const session of [...this.#sessions.keys()]) session.connection.closeAfterSending(reason)
+  }
+
+  #ruleFor(identity: LoginIdentity): AccessRule | undefined {
+    return this.accessFor({ ...identity, address: addressOf(identity.peerAddress) })
+  }
+
+  /** Ends the oldest discovery session, which need not have proven anything: those keep nobody out. */
+  #endDiscovery(): boolean {
+    const session = [...this.#sessions.keys()].find(({ identity }) => identity.type === 'Discovery')
+    session?.close('reinstated')
+    session?.connection.drop('another session needs its place')
+    return session !== undefined
   }
 
   #unitsFor(rule: AccessRule): ReadonlyMap<number, LogicalUnit> {
@@ -125,7 +151,7 @@ export class IscsiTarget {
 
   /** The session of the same initiator port to the same portal group (the ISID rule, RFC 7143 §4.4.3). */
   #find(identity: LoginIdentity, group: number): TargetSession | undefined {
-    for (const [session, port] of this.#sessions) {
+    for (const [session, { port }] of this.#sessions) {
       const other = session.identity
       if (port.nexus.relativeTargetPortId !== group) continue
       if (other.initiatorName === identity.initiatorName && other.isid === identity.isid) return session
@@ -142,3 +168,10 @@ export class IscsiTarget {
     return this.#lastTsih
   }
 }
+
+/**
+ * Whether a login may end the session of the same initiator port. Names and ISIDs are no secrets: without this, whoever
+ * has credentials of its own, or needs none for discovery, could end the sessions of others.
+ */
+const mayReinstate = (existing: LoginIdentity, login: LoginIdentity): boolean =>
+  existing.type === 'Discovery' || (login.type === 'Normal' && existing.user === login.user)

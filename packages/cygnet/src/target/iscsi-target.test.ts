@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { LoginStatus } from '../pdu/login-status.ts'
+import { defaultTargetLimits } from '../session/limits.ts'
+import type { LoginIdentity, LoginRefusal, SessionHome, TargetHost } from '../session/target-host.ts'
+import { type SessionConnection, TargetSession } from '../session/target-session.ts'
+import type { AccessRule } from './access.ts'
+import { parseAddressRange } from './address-range.ts'
+import { IscsiTarget } from './iscsi-target.ts'
+
+const GROUP = 1
+
+const identity: LoginIdentity = {
+  initiatorName: 'iqn.2026-11.test:host',
+  initiatorAlias: '',
+  user: 'alice',
+  type: 'Normal',
+  targetName: 'iqn.2026-11.test:disk',
+  isid: '800102030405',
+  tsih: 0,
+  cid: 1,
+  peerAddress: '10.0.0.1:50000',
+  localAddress: '10.0.0.9:3260',
+}
+
+const newTarget = (access: readonly AccessRule[] = [{}], maxSessions = 2): IscsiTarget =>
+  new IscsiTarget({ name: identity.targetName, units: new Map(), access, maxSessions })
+
+interface Login {
+  readonly session: TargetSession
+  readonly home: SessionHome | LoginRefusal
+  /** Why its connection was ended. */
+  readonly drops: readonly string[]
+}
+
+function logIn(target: IscsiTarget, changes: Partial<LoginIdentity> = {}): Login {
+  const drops: string[] = []
+  const host: Partial<TargetHost> = {
+    sessionClosed: (closed, closure) => target.closed(closed, closure),
+  }
+  const connection: Partial<SessionConnection> = {
+    drop(reason) {
+      drops.push(reason)
+    },
+  }
+  const session = new TargetSession(host as TargetHost, { ...identity, ...changes }, 1, defaultTargetLimits)
+  session.connection = connection as SessionConnection
+  const home = target.establish(session.identity, session, GROUP)
+  if (home.ok) session.establish(home, {} as TargetSession['parameters'])
+  return { session, home, drops }
+}
+
+function assertRefused(answer: SessionHome | LoginRefusal | TargetSession, status: LoginStatus): void {
+  assert.ok('status' in answer, 'it was not refused')
+  assert.equal(answer.status, status, answer.reason)
+}
+
+describe('whose session a login may end', () => {
+  test('the same user ends the session of the same initiator port', () => {
+    const target = newTarget()
+    const old = logIn(target)
+    assert.equal(logIn(target).home.ok, true)
+    assert.equal(old.drops.length, 1)
+    assert.equal([...target.sessions].length, 1)
+  })
+
+  test('another user does not, whatever name and ISID it gives', () => {
+    const target = newTarget()
+    const alice = logIn(target)
+    assertRefused(logIn(target, { user: 'bob' }).home, LoginStatus.authorizationFailure)
+    assert.deepEqual(alice.drops, [])
+    assert.deepEqual([...target.sessions], [alice.session])
+  })
+
+  test('a discovery session, which may go without a proof, ends no normal one', () => {
+    const target = newTarget()
+    const alice = logIn(target)
+    for (const user of ['', 'alice']) {
+      const discovery = logIn(target, { type: 'Discovery', user })
+      assertRefused(discovery.home, LoginStatus.authorizationFailure)
+    }
+    assert.deepEqual(alice.drops, [])
+  })
+
+  test('§7.4.2.2 any new session ends a named discovery session of its initiator port', () => {
+    for (const type of ['Discovery', 'Normal'] as const) {
+      const target = newTarget()
+      const discovery = logIn(target, { type: 'Discovery', user: '' })
+      assert.equal(logIn(target, { type }).home.ok, true)
+      assert.equal(discovery.drops.length, 1)
+    }
+  })
+})
+
+describe('places', () => {
+  test('with as many sessions as there may be, there is no room for another', () => {
+    const target = newTarget()
+    logIn(target, { isid: '800000000001' })
+    logIn(target, { isid: '800000000002' })
+    assertRefused(logIn(target).home, LoginStatus.outOfResources)
+  })
+
+  test('discovery sessions keep nobody out: the oldest ends', () => {
+    const target = newTarget()
+    const oldest = logIn(target, { type: 'Discovery', user: '', isid: '800000000001' })
+    const other = logIn(target, { type: 'Discovery', user: '', isid: '800000000002' })
+    assert.equal(logIn(target).home.ok, true)
+    assert.deepEqual([oldest.drops.length, other.drops.length], [1, 0])
+  })
+})
+
+describe('connection reinstatement and access rules', () => {
+  const access: readonly AccessRule[] = [
+    { addresses: [parseAddressRange('10.0.0.1')], users: ['alice'] },
+    { addresses: [parseAddressRange('10.0.0.2')], users: ['alice'], readOnly: true },
+    { addresses: [parseAddressRange('10.0.0.3')], users: ['bob'] },
+  ]
+
+  test('a connection that the same rule lets in takes the place of the old one', () => {
+    const target = newTarget(access)
+    const { session } = logIn(target)
+    const again = { ...identity, tsih: session.tsih, peerAddress: '10.0.0.1:50001' }
+    assert.equal(target.findReinstated(again, GROUP), session)
+  })
+
+  test('from an address with other rights, or with none for this user, it does not', () => {
+    const target = newTarget(access)
+    const { session } = logIn(target)
+    for (const address of ['10.0.0.2', '10.0.0.3', '10.0.0.4']) {
+      const elsewhere = { ...identity, tsih: session.tsih, peerAddress: `${address}:50001` }
+      assertRefused(target.findReinstated(elsewhere, GROUP), LoginStatus.authorizationFailure)
+    }
+  })
+})
