@@ -23,7 +23,10 @@ export interface TlsPortalOptions extends PskSources {
   readonly clientCaFile?: string
   /** From the connection to the end of the handshake. Default 10 s. */
   readonly handshakeTimeoutMs?: number
-  /** Handshakes at once; each takes about 100 KiB. A connection beyond them is closed. Default 64. */
+  /**
+   * Handshakes at once; each takes about 100 KiB. One beyond them takes the place of the one that has been at it for
+   * longest, so that silent connections keep nobody out. Default 64.
+   */
   readonly maxHandshakes?: number
 }
 
@@ -62,7 +65,8 @@ interface Material {
 export class TlsPortal {
   readonly #options: TlsPortalOptions
   readonly #onEvent: OnTlsEvent
-  readonly #handshakes = new Set<Socket>()
+  /** In the order of arrival, each with what refuses it. */
+  readonly #handshakes = new Map<Socket, (reason: string) => void>()
   readonly #handshakeTimeoutMs: number
   readonly #maxHandshakes: number
   #files = new WatchedFiles()
@@ -83,7 +87,7 @@ export class TlsPortal {
 
   /** Ends the handshakes that are under way. */
   close(): void {
-    for (const raw of [...this.#handshakes]) raw.destroy()
+    for (const raw of [...this.#handshakes.keys()]) raw.destroy()
   }
 
   /** `raw`: as a server with `pauseOnConnect` gave it. `secured` gets the TLS socket, paused, or nothing. */
@@ -93,15 +97,8 @@ export class TlsPortal {
       finish()
       this.#onEvent(peerAddress, { kind: 'refused', reason })
     }
-    if (this.#handshakes.size >= this.#maxHandshakes) {
-      raw.destroy()
-      this.#onEvent(peerAddress, {
-        kind: 'refused',
-        reason: `there are ${this.#maxHandshakes} TLS handshakes already`,
-      })
-      return
-    }
-    this.#handshakes.add(raw)
+    if (this.#handshakes.size >= this.#maxHandshakes) this.#evictOldest()
+    this.#handshakes.set(raw, refuse)
     const timer = setTimeout(() => {
       refuse(`the initiator did not finish the TLS handshake within ${this.#handshakeTimeoutMs} ms`)
       raw.destroy()
@@ -134,6 +131,14 @@ export class TlsPortal {
       setTimeout(() => raw.destroy(), 1000).unref()
     })
     raw.resume()
+  }
+
+  #evictOldest(): void {
+    for (const [raw, refuse] of this.#handshakes) {
+      refuse('too many TLS handshakes at once: it was at it for longest')
+      raw.destroy()
+      return
+    }
   }
 
   /** A `tls.Server` for each connection, never listening: its callbacks then know whose they are. */
