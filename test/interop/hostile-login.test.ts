@@ -86,7 +86,6 @@ test('hostile logins', { timeout: 120_000 }, async (t) => {
     ['a number where none fits', text('MaxRecvDataSegmentLength=511\0')],
     ['a number beyond every integer', text(`MaxRecvDataSegmentLength=${'9'.repeat(250)}\0`)],
     ['a negative number', text('MaxRecvDataSegmentLength=-1\0')],
-    ['a session type that does not exist', text('SessionType=Abnormal\0')],
     ['CHAP in the operational stage', text('CHAP_A=5\0')],
   ]
   for (const [what, data] of bad) {
@@ -120,6 +119,8 @@ test('hostile logins', { timeout: 120_000 }, async (t) => {
     ['a target that is not there', identity('iqn.2026-11.dev.example:nowhere'), END, '0203'],
     ['a target with a path in its name', identity(`${TARGET}/../0`), END, '0203'],
     ['a property of every object', identity('constructor'), END, '0203'],
+    ['a session type that does not exist', [...identity(TARGET), ['SessionType', 'Abnormal']], END, '0209'],
+    ['a session type in lower case', [...identity(TARGET), ['SessionType', 'normal']], END, '0209'],
     ['stage 2', identity(TARGET), { stage: 2, ...END }, INITIATOR_ERROR],
     ['stage 3', identity(TARGET), { stage: 3, ...END }, INITIATOR_ERROR],
     ['a transition back', identity(TARGET), { stage: 1, next: 0 }, INITIATOR_ERROR],

@@ -166,11 +166,18 @@ test('session and connection reinstatement', async (t) => {
       await join(other),
       await join(a.tsih, { last: 2 }),
       await join(a.tsih, { as: `${HOST}2` }),
-      await join(a.tsih, {}, group2),
     ]) {
       assert.equal(status, '210')
       assert.ok(await initiator.closesWithin(2000))
     }
+    await attentions(a.initiator)
+    await endAll()
+  })
+
+  await t.test('a session does not span portal groups: 0208', async () => {
+    const a = await logIn(normal(1))
+    assert.equal((await join(a.tsih, {}, group2)).status, '28')
+    assert.equal((await join(a.tsih, { last: 2 }, group2)).status, '210', 'for its own initiator port only')
     await attentions(a.initiator)
     await endAll()
   })

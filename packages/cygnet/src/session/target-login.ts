@@ -56,6 +56,9 @@ const STAGES: Readonly<Record<number, Stage>> = {
 const identityKeys: ReadonlySet<string> = new Set(['InitiatorName', 'TargetName', 'SessionType'])
 /** RFC 7143 §4.2.7.3. */
 const NAME_TYPE = /^(?:iqn|eui|naa)\./
+/** A session of a type that we do not know is asked for. */
+const hasOtherType = (pairs: readonly Pair[]): boolean =>
+  pairs.some(([key, value]) => key === 'SessionType' && !/^(?:Normal|Discovery)$/.test(value))
 const initiatorError = (reason: string): LoginRefusal => refuse(LoginStatus.initiatorError, reason)
 
 export class TargetLogin {
@@ -173,7 +176,12 @@ export class TargetLogin {
     } else {
       // Who it is decides how it may authenticate: those keys first, in whatever order they came.
       const wrong = keys.receive(identifying, stage)
-      if (wrong) return initiatorError(`${wrong.key} ${wrong.reason}`)
+      if (wrong) {
+        const { initiatorError: error, sessionTypeNotSupported } = LoginStatus
+        const status =
+          wrong.key === 'SessionType' && hasOtherType(identifying) ? sessionTypeNotSupported : error
+        return refuse(status, `${wrong.key} ${wrong.reason}`)
+      }
       const refused = this.#identify(keys)
       if (refused) return refused
     }

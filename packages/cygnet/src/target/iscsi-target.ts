@@ -75,6 +75,10 @@ export class IscsiTarget {
   findReinstated(identity: LoginIdentity, group: number): TargetSession | LoginRefusal {
     const session = this.#find(identity, group)
     if (session === undefined || session.tsih !== identity.tsih) {
+      if (this.#isElsewhere(identity)) {
+        const reason = `the session with TSIH ${identity.tsih} belongs to another portal group`
+        return refuse(LoginStatus.cannotIncludeInSession, reason)
+      }
       return refuse(LoginStatus.sessionDoesNotExist, `there is no session with TSIH ${identity.tsih}`)
     }
     if (session.identity.cid !== identity.cid) {
@@ -157,6 +161,16 @@ export class IscsiTarget {
       if (other.initiatorName === identity.initiatorName && other.isid === identity.isid) return session
     }
     return undefined
+  }
+
+  /** The initiator port has the session that it names, in another portal group: sessions do not span groups (§4.4.1). */
+  #isElsewhere({ initiatorName, isid, tsih }: LoginIdentity): boolean {
+    for (const session of this.#sessions.keys()) {
+      const { identity } = session
+      if (session.tsih !== tsih) continue
+      return identity.initiatorName === initiatorName && identity.isid === isid
+    }
+    return false
   }
 
   /** There are fewer sessions than TSIHs: one is free. */

@@ -185,6 +185,31 @@ describe('back-off', () => {
   })
 })
 
+describe('§11.13.5 sessions that cannot be', () => {
+  test('of a type that nobody knows: 0209', () => {
+    const { host } = setUp()
+    for (const type of ['Abnormal', 'discovery', '']) {
+      assert.equal(logIn(host, [...normal, ['SessionType', type]]), '0209', type)
+    }
+    assert.equal(logIn(host, [...normal, ['SessionType', 'Normal'], ['SessionType', 'Normal']]), '0200')
+  })
+
+  test('joined through another portal group: 0208, by its own initiator port; by others 020a', () => {
+    const { host, node } = setUp()
+    const other = node.addPortal({ group: 2, endpoint: () => '127.0.0.1:3261' })
+    const { tsih } = asLogin(new TestPeer({ host }).login(normal)[0])
+    const join = (through: TargetHost, lastOfIsid = 5): string => {
+      const peer = new TestPeer({ host: through })
+      peer.isid = new Uint8Array([0x80, 1, 2, 3, 4, lastOfIsid])
+      return statusOf(peer.login(normal, { tsih })[0])
+    }
+    assert.equal(join(other), '0208')
+    assert.equal(join(other, 6), '020a')
+    assert.equal(join(host, 6), '020a')
+    assert.equal(join(host), '0000')
+  })
+})
+
 describe('§11.13.5 redirection', () => {
   const redirected = (setting: Setting): [string, Map<string, string>] => {
     const [answer] = new TestPeer({ host: setUp(setting).host }).login(normal)
