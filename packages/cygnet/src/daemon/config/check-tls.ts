@@ -1,6 +1,6 @@
 import { CygnetError } from '../../base/errors.ts'
 import { TlsPortal } from '../../runtime/tls.ts'
-import { errorAt, errorAtKey, type Finding } from './finding.ts'
+import { errorAt, errorAtKey, type Finding, warningAt } from './finding.ts'
 import { fileFault, resolvePath, type Surroundings, warnAboutRights } from './named-files.ts'
 import { tlsOf } from './normalise.ts'
 import type { Path } from './problem.ts'
@@ -46,6 +46,15 @@ function checkSettings({ certFile, keyFile, clientCaFile, psk }: TlsConfig, path
         expected: 'clientCaFile or psk',
         found: 'both',
         remedy: 'use two portals: one for client certificates, one for pre-shared keys',
+      }),
+    )
+  }
+  if (certFile !== undefined && clientCaFile === undefined && psk.length > 0) {
+    findings.push(
+      warningAt([...path, 'psk'], {
+        expected: 'psk, or certFile with keyFile',
+        found: 'both, so that clients without a key are let in too: the certificate is enough for them',
+        remedy: 'remove certFile and keyFile where every client has a key, or use two portals',
       }),
     )
   }
