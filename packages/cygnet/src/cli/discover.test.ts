@@ -17,7 +17,7 @@ let address = ''
 const configuration = {
   portals: [{ listen: '127.0.0.1:0' }],
   targets: {
-    [IQN]: { luns: { 0: { memory: '1M' } } },
+    [IQN]: { alias: 'red: \u001b[31m', luns: { 0: { memory: '1M' } } },
     [`${IQN}-chap`]: {
       luns: { 0: { memory: '1M' } },
       auth: {
@@ -77,6 +77,11 @@ test('with --login, each login tells what was negotiated, and one that fails is 
   assert.equal(code, 1)
   assert.match(stdout, new RegExp(`^${IQN}\n  [^\n]*\n    Login +successful\n`))
   assert.match(stdout, /^ {4}MaxBurstLength +1 MiB$/m)
+  assert.match(
+    stdout,
+    /^ {4}TargetAlias +red: \\u\{1b\}\[31m$/m,
+    'what the target says gives the terminal no orders',
+  )
   assert.match(
     stdout,
     /-chap\n {2}.*\n {4}Login at .*: The target wants authentication: give a user and a secret\.\n$/,

@@ -7,6 +7,7 @@ import { Initiator } from '../initiator/initiator.ts'
 import type { ChapCredentials, InitiatorOptions } from '../initiator/options.ts'
 import type { Transport } from '../initiator/ports.ts'
 import type { Session } from '../initiator/session.ts'
+import { escapeControls } from './log.ts'
 import { nodeInitiatorRuntime } from '../runtime/initiator-runtime.ts'
 import { tlsTransport } from '../runtime/initiator-socket.ts'
 import { formatPortalAddress, type PortalAddress } from '../session/portal-address.ts'
@@ -108,7 +109,7 @@ async function tryLogin(
     return true
   } catch (error) {
     if (!(error instanceof CygnetError)) throw error
-    process.stdout.write(`    ${error.message}\n`)
+    process.stdout.write(`    ${escapeControls(error.message)}\n`)
     return false
   }
 }
@@ -143,7 +144,7 @@ function describe(session: Session, pingMs: number): string {
   const width = Math.max(...rows.map(([name]) => name.length))
   return rows
     .filter(([, value]) => value !== '')
-    .map(([name, value]) => `    ${name.padEnd(width)}  ${value}\n`)
+    .map(([name, value]) => `    ${name.padEnd(width)}  ${escapeControls(value)}\n`)
     .join('')
 }
 

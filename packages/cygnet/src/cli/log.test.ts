@@ -24,3 +24,14 @@ test('an error in a log line for people is its message', () => {
   const line = JSON.stringify({ level: 'error', time: new Date().toISOString(), msg: 'flush failed', err })
   assert.match(stripVTControlCharacters(formatLine(line)), /error flush failed err="disk gone"\n$/)
 })
+
+test('what a peer has sent cannot give orders to the terminal', () => {
+  const initiator = 'iqn.a:\u001b[2J\u009b31m\u202e'
+  const client = { identity: initiator }
+  const line = JSON.stringify({ level: 'warn', time: new Date().toISOString(), msg: 'x', initiator, client })
+  const [, fields = ''] = stripVTControlCharacters(formatLine(line)).trimEnd().split(' x ')
+  assert.equal(
+    fields,
+    'initiator="iqn.a:\\u001b[2J\\u{9b}31m\\u{202e}" client={"identity":"iqn.a:\\u001b[2J\\u{9b}31m\\u{202e}"}',
+  )
+})

@@ -2,6 +2,10 @@ import { styleText } from 'node:util'
 import { type Level, type Logger, pino, stdTimeFunctions } from 'pino'
 import type { LogLevel } from '../daemon/log-level.ts'
 
+/** Control and format characters, which terminals obey, as escapes. */
+export const escapeControls = (text: string): string =>
+  text.replaceAll(/\p{C}/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
+
 /** A log on stderr: one line for people on a terminal, JSON lines otherwise. */
 export function createLog(level: LogLevel, forPeople: boolean = process.stderr.isTTY): Logger {
   const destination = {
@@ -50,8 +54,11 @@ export function formatLine(line: string): string {
 }
 
 function formatValue(value: unknown): string {
-  if (typeof value === 'string') return /[\s"=]/.test(value) || value === '' ? JSON.stringify(value) : value
+  if (typeof value === 'string') return /[\s"=\p{C}]/u.test(value) || value === '' ? quote(value) : value
   // pino writes an error as an object; its message is what people need.
-  if (typeof value === 'object' && value !== null && 'message' in value) return JSON.stringify(value.message)
-  return JSON.stringify(value)
+  if (typeof value === 'object' && value !== null && 'message' in value) return quote(value.message)
+  return quote(value)
 }
+
+/** As JSON, with an escape for whatever a terminal may obey: names and reasons can hold what a peer sent. */
+const quote = (value: unknown): string => escapeControls(JSON.stringify(value))

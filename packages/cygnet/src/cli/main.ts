@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { CygnetError } from '../base/errors.ts'
 import { configCommand } from './config.ts'
 import { discoverCommand } from './discover.ts'
+import { escapeControls } from './log.ts'
 import { serveCommand } from './serve.ts'
 import { tunnelCommand } from './tunnel.ts'
 
@@ -28,7 +29,9 @@ export function main(args: readonly string[]): void {
   program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
     if (!(error instanceof CygnetError)) throw error
     const hint = hints[error.code]
-    process.stderr.write(`cygnet: ${error.message}${hint === undefined ? '' : ` (${hint})`}\n`)
+    // It may quote what a peer or a file says.
+    const message = error.message.split('\n').map(escapeControls).join('\n')
+    process.stderr.write(`cygnet: ${message}${hint === undefined ? '' : ` (${hint})`}\n`)
     process.exitCode = 1
   })
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
 import type { ConnectionEvent } from '../session/target-connection.ts'
+import type { TargetSession } from '../session/target-session.ts'
 import { ConnectionLog } from './connection-log.ts'
 
 function record(
@@ -23,6 +24,16 @@ test('a dropped connection is logged with peer and reason', () => {
   assert.deepEqual(record('info', [['10.0.0.1:5', { kind: 'dropped', reason: 'header digest error' }]]), [
     { level: 40, peer: '10.0.0.1:5', reason: 'header digest error', msg: 'connection dropped' },
   ])
+})
+
+test('a login is logged with who logged in, and as which user', () => {
+  const identity = { initiatorName: 'iqn.a', targetName: 'iqn.b', type: 'Normal', user: 'host1' }
+  const session = { identity } as TargetSession
+  const [line] = record('info', [['10.0.0.1:5', { kind: 'logged-in', session }]])
+  assert.deepEqual(
+    [line?.initiator, line?.target, line?.type, line?.user],
+    ['iqn.a', 'iqn.b', 'Normal', 'host1'],
+  )
 })
 
 test('a peer that breaks the protocol again and again is logged once', () => {

@@ -19,8 +19,17 @@ export class ConnectionLog {
     const log = this.#log
     switch (event.kind) {
       case 'logged-in': {
-        const { initiatorName, targetName, type } = event.session.identity
-        log.info({ peer, initiator: initiatorName, type, ...(targetName && { target: targetName }) }, 'login')
+        const { initiatorName, targetName, type, user } = event.session.identity
+        log.info(
+          {
+            peer,
+            initiator: initiatorName,
+            type,
+            ...(targetName && { target: targetName }),
+            ...(user && { user }),
+          },
+          'login',
+        )
         break
       }
       case 'login-failed':

@@ -111,8 +111,7 @@ export class TargetConnection
   }
 
   protected lost(reason: string): void {
-    if (this.state === 'login')
-      this.emit({ kind: 'dropped', reason: `${reason} before the end of its login` })
+    if (this.state === 'login') this.emit({ kind: 'dropped', reason: `no end of the login: ${reason}` })
     else if (this.state === 'full-feature') {
       // Many initiators end a discovery session by hanging up.
       if (this.#session?.identity.type === 'Discovery') this.loggedOut()
