@@ -12,6 +12,8 @@ export const CommandFlag = {
   medium: 2,
   /** Changes the medium: refused where it is write protected. */
   write: 4,
+  /** Changes the unit for every initiator: refused to one that may only read. */
+  governs: 8,
 } as const
 
 /** What a persistent reservation does to a command from elsewhere (SPC-5 §5.13.1): never, exclusive access, any conflict. */

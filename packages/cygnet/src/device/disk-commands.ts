@@ -27,7 +27,7 @@ export interface DiskParts {
   readonly reportOpcodes: Step
 }
 
-const { quiet, medium, write } = CommandFlag
+const { quiet, medium, write, governs } = CommandFlag
 /** Seconds, recommended: for what answers from memory, for one transfer, for what goes over much of the medium. */
 const QUICK = 10
 const TRANSFER = 60
@@ -74,7 +74,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.modeSelect6,
     usage: '15 10 00 00 ff 00',
     reservation: 'write',
-    flags: 0,
+    flags: governs,
     timeoutS: QUICK,
     start: parts.modes.select,
   },
@@ -83,7 +83,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.modeSelect10,
     usage: '55 10 00 00 00 00 00 ff ff 00',
     reservation: 'write',
-    flags: 0,
+    flags: governs,
     timeoutS: QUICK,
     start: parts.modes.select,
   },
@@ -110,7 +110,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.startStopUnit,
     usage: '1b 01 00 00 05 00',
     reservation: 'write',
-    flags: 0,
+    flags: governs,
     timeoutS: TRANSFER,
     start: parts.cache.startStop,
   },

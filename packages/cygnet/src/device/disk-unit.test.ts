@@ -297,4 +297,23 @@ describe('write protection', () => {
     }
     assert.equal((disk.run(cdbOf('1a 00 3f 00 ff 00')).data[2] ?? 0) & 0x80, 0x80)
   })
+
+  it('of an initiator that may only read keeps it from writing, stopping the unit and changing its modes', () => {
+    const disk = new TestDisk(64)
+    const reader = { ...nexusNamed('reader'), readOnly: true }
+    disk.attach(reader)
+    const refused = [
+      cdbOf('2a 00 00 00 00 00 00 00 01 00'),
+      cdbOf('1b 00 00 00 00 00'),
+      cdbOf('15 10 00 00 0c 00'),
+      cdbOf('55 10 00 00 00 00 00 00 10 00'),
+    ]
+    for (const cdb of refused) {
+      assert.equal(senseOf(disk.run(cdb, { dataOut: pattern(512) }, reader)), '7/2700', cdb[0]?.toString(16))
+    }
+    for (const nexus of [reader, disk.nexus]) {
+      assert.equal(senseOf(disk.run(testUnitReadyCdb(), {}, nexus)), 'status 0')
+    }
+    assert.equal(senseOf(disk.run(cdbOf('1b 00 00 00 00 00'))), 'status 0', 'others may')
+  })
 })

@@ -104,6 +104,7 @@ export class DiskUnit extends DeviceServer {
 
   protected refuse(entry: TableEntry, nexus: Nexus): SenseData | undefined {
     const { flags } = entry
+    if (nexus.readOnly && flags & CommandFlag.governs) return WRITE_PROTECTED
     if (!(flags & CommandFlag.medium)) return undefined
     if (this.#cache.stopped) return NOT_STARTED
     const deferred = this.#cache.takeDeferredError()
