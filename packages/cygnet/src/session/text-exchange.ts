@@ -17,7 +17,9 @@ export type TextResult =
  */
 export class TextExchange {
   readonly #limitBytes: number
-  #incoming: Uint8Array[] = []
+  /** Text that more follows, in one place: a peer may send it byte by byte. */
+  #incoming = EMPTY
+  #incomingBytes = 0
   #receivedBytes = 0
   #outgoing = EMPTY
 
@@ -33,17 +35,29 @@ export class TextExchange {
       return { kind: 'error', reason: `the text is longer than ${this.#limitBytes} bytes` }
     }
     if (isContinued) {
-      for (const slice of data) this.#incoming.push(slice.slice())
+      for (const slice of data) this.#keep(slice)
       return { kind: 'partial' }
     }
-    const parsed = parseText([...this.#incoming, ...data])
-    this.#incoming = []
+    const parsed = parseText([this.#incoming.subarray(0, this.#incomingBytes), ...data])
+    this.#incoming = EMPTY
+    this.#incomingBytes = 0
     return parsed.ok ? { kind: 'complete', pairs: parsed.pairs } : { kind: 'error', reason: parsed.error }
   }
 
   /** Part of a logical text data segment has come. */
   get isReceiving(): boolean {
-    return this.#incoming.length > 0
+    return this.#incomingBytes > 0
+  }
+
+  #keep(slice: Uint8Array): void {
+    const endBytes = this.#incomingBytes + slice.length
+    if (endBytes > this.#incoming.length) {
+      const larger = new Uint8Array(Math.max(endBytes, 2 * this.#incoming.length))
+      larger.set(this.#incoming)
+      this.#incoming = larger
+    }
+    this.#incoming.set(slice, this.#incomingBytes)
+    this.#incomingBytes = endBytes
   }
 
   queue(pairs: readonly Pair[]): void {
