@@ -178,7 +178,7 @@ test('connections in all and for each address', async (t) => {
     while (await silent.closesWithin(100)) silent = await connect(server)
     assert.equal((await logIn(server, 6)).status, '0000')
     assert.ok(await silent.closesWithin(2000))
-    assert.ok(await logs(server, /too many logins at once/))
+    assert.ok(await logs(server, /too many connections: it made room/))
   })
 
   await t.test('connectionsPerAddress: another address has its own', async () => {

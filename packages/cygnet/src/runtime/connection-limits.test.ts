@@ -4,6 +4,7 @@ import { ConnectionLimits, type LimitedConnection } from './connection-limits.ts
 
 interface Fake extends LimitedConnection {
   isLoggingIn: boolean
+  isDiscovery: boolean
   readonly evictions: string[]
 }
 
@@ -12,6 +13,7 @@ function connect(limits: ConnectionLimits, address: string, isLoggingIn = true):
   const fake: Fake = {
     address,
     isLoggingIn,
+    isDiscovery: false,
     evictions,
     evict: (reason) => {
       evictions.push(reason)
@@ -71,5 +73,18 @@ describe('connection limits', () => {
     assert.equal(limits.refusal('e'), undefined)
     connect(limits, 'e')
     assert.equal(login.evictions.length, 1)
+  })
+
+  test('where all places are taken, a discovery session makes room, the oldest first', () => {
+    const limits = newLimits()
+    const [first, second, third, fourth] = ['a', 'b', 'c', 'd'].map((address) =>
+      connect(limits, address, false),
+    ) as [Fake, Fake, Fake, Fake]
+    second.isDiscovery = true
+    third.isDiscovery = true
+    assert.equal(limits.refusal('e'), undefined)
+    const login = connect(limits, 'e')
+    const evicted = [first, second, third, fourth, login].map(({ evictions }) => evictions.length)
+    assert.deepEqual(evicted, [0, 1, 0, 0, 0])
   })
 })

@@ -3,6 +3,8 @@ export interface LimitedConnection {
   /** IP address of the peer. */
   readonly address: string
   readonly isLoggingIn: boolean
+  /** A discovery session: it need not have proven anything, and takes no harm from its end. */
+  readonly isDiscovery: boolean
   /** Ends it now. */
   evict(reason: string): void
 }
@@ -23,7 +25,8 @@ export const defaultConnectionLimits: ConnectionLimitValues = {
 
 /**
  * Bounds what peers can hold by connecting: shared by all portals. A connection too many is refused; a login too many
- * takes the place of the one that has been at it for longest, so that silent connections keep nobody out.
+ * takes the place of the one that has been at it for longest, and where all places are taken, a login or a discovery
+ * session makes room: neither silent connections nor discovery keep anybody out.
  */
 export class ConnectionLimits {
   readonly #limits: ConnectionLimitValues
@@ -38,8 +41,8 @@ export class ConnectionLimits {
   refusal(address: string): string | undefined {
     const { connections, connectionsPerAddress } = this.#limits
     const open = [...this.#connections]
-    // Those that are logging in can make room; sessions cannot.
-    if (open.length >= connections && !open.some((connection) => connection.isLoggingIn)) {
+    const canMakeRoom = open.some(({ isLoggingIn, isDiscovery }) => isLoggingIn || isDiscovery)
+    if (open.length >= connections && !canMakeRoom) {
       return `there are ${connections} connections already`
     }
     if (open.filter((connection) => connection.address === address).length >= connectionsPerAddress) {
@@ -51,9 +54,14 @@ export class ConnectionLimits {
   add(connection: LimitedConnection): void {
     this.#connections.add(connection)
     const { connections, loginsAtOnce } = this.#limits
-    const loggingIn = [...this.#connections].filter((other) => other.isLoggingIn)
-    const isTooMany = loggingIn.length > loginsAtOnce || this.#connections.size > connections
-    if (isTooMany) loggingIn[0]?.evict('too many logins at once: it was at it for longest')
+    const open = [...this.#connections]
+    const loggingIn = open.filter((other) => other.isLoggingIn)
+    if (loggingIn.length > loginsAtOnce) {
+      loggingIn[0]?.evict('too many logins at once: it was at it for longest')
+    } else if (open.length > connections) {
+      const oldest = open.find(({ isDiscovery }) => isDiscovery) ?? loggingIn[0]
+      oldest?.evict('too many connections: it made room for another')
+    }
   }
 
   remove(connection: LimitedConnection): void {

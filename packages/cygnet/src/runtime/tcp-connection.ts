@@ -97,6 +97,10 @@ export class TcpConnection implements LimitedConnection {
     return this.protocol.state === 'login'
   }
 
+  get isDiscovery(): boolean {
+    return this.protocol.session?.identity.type === 'Discovery'
+  }
+
   /** Makes room for another. */
   evict(reason: string): void {
     this.protocol.drop(reason)

@@ -18,7 +18,7 @@ export const limitSettings = {
     least: 1,
     most: 65_536,
     default: 64,
-    description: 'Connections that are logging in at the same time; further ones are refused.',
+    description: 'Connections that are logging in at the same time; one more takes the place of the oldest.',
   },
   connections: {
     least: 1,
