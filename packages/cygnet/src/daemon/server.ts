@@ -9,7 +9,7 @@ import { loadSystemCalls } from '../runtime/page-cache-io-calls.ts'
 import type { TcpServer } from '../runtime/tcp-server.ts'
 import { defaultTargetLimits, type TargetLimits } from '../session/limits.ts'
 import type { StoreError } from '../store/backing-store.ts'
-import type { LoginThrottleLimits } from '../target/login-throttle.ts'
+import { defaultThrottleLimits, type LoginThrottleLimits } from '../target/login-throttle.ts'
 import { TargetNode } from '../target/target-node.ts'
 import { type Address, parseAddress } from './address.ts'
 import { authPolicyOf } from './auth-policy.ts'
@@ -152,5 +152,6 @@ const throttleOf = (backoff: BackoffState): LoginThrottleLimits => ({
   freeFailures: backoff.freeFailures,
   firstDelayMs: backoff.firstDelaySeconds * 1000,
   maxDelayMs: backoff.maxDelaySeconds * 1000,
+  forgetAfterMs: defaultThrottleLimits.forgetAfterMs,
   addresses: backoff.addresses,
 })

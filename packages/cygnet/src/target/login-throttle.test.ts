@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { LoginThrottle } from './login-throttle.ts'
 
-const limits = { freeFailures: 3, firstDelayMs: 100, maxDelayMs: 500, addresses: 2 }
+const limits = { freeFailures: 3, firstDelayMs: 100, maxDelayMs: 500, forgetAfterMs: 1000, addresses: 2 }
 
 function newThrottle(): { throttle: LoginThrottle; clock: { ms: number; now(): number } } {
   const clock = { ms: 1000, now: () => clock.ms }
@@ -39,10 +39,13 @@ describe('login throttle', () => {
     assert.equal(throttle.waitMs('a'), 0)
   })
 
-  test('a success forgets the failures', () => {
-    const { throttle } = newThrottle()
+  test('failures are forgotten when there was none for long enough', () => {
+    const { throttle, clock } = newThrottle()
     fail(throttle, 10)
-    throttle.succeeded('a')
+    clock.ms += 500 + 999
+    fail(throttle, 1)
+    assert.equal(throttle.waitMs('a'), 500)
+    clock.ms += 500 + 1000
     fail(throttle, 2)
     assert.equal(throttle.waitMs('a'), 0)
   })

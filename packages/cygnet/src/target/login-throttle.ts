@@ -6,6 +6,8 @@ export interface LoginThrottleLimits {
   /** The first wait; it doubles with each further failure. */
   readonly firstDelayMs: number
   readonly maxDelayMs: number
+  /** Failures are forgotten when there was none for so long after the last wait. */
+  readonly forgetAfterMs: number
   /** Addresses that are remembered; the one that failed longest ago is forgotten first. */
   readonly addresses: number
 }
@@ -14,6 +16,7 @@ export const defaultThrottleLimits: LoginThrottleLimits = {
   freeFailures: 5,
   firstDelayMs: 1000,
   maxDelayMs: 60_000,
+  forgetAfterMs: 600_000,
   addresses: 4096,
 }
 
@@ -22,7 +25,10 @@ interface Failures {
   readonly blockedUntil: Instant
 }
 
-/** Slows down the guessing of secrets: after some failed authentications, an address must wait before its next login. */
+/**
+ * Slows down the guessing of secrets: after some failed authentications, an address must wait before its next login. A
+ * success does not wipe them out, or whoever knows one secret could guess the others between his logins.
+ */
 export class LoginThrottle {
   readonly #clock: Clock
   readonly #limits: LoginThrottleLimits
@@ -40,19 +46,18 @@ export class LoginThrottle {
   }
 
   failed(address: string): void {
-    const { freeFailures, firstDelayMs, maxDelayMs, addresses } = this.#limits
-    const count = (this.#failures.get(address)?.count ?? 0) + 1
+    const { freeFailures, firstDelayMs, maxDelayMs, forgetAfterMs, addresses } = this.#limits
+    const now = this.#clock.now()
+    const before = this.#failures.get(address)
+    const isForgotten = before === undefined || before.blockedUntil + forgetAfterMs <= now
+    const count = (isForgotten ? 0 : before.count) + 1
     const doublings = count - freeFailures
     const delayMs = doublings < 0 ? 0 : Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(doublings, 30))
     this.#failures.delete(address)
-    this.#failures.set(address, { count, blockedUntil: this.#clock.now() + delayMs })
+    this.#failures.set(address, { count, blockedUntil: now + delayMs })
     for (const oldest of this.#failures.keys()) {
       if (this.#failures.size <= addresses) break
       this.#failures.delete(oldest)
     }
-  }
-
-  succeeded(address: string): void {
-    this.#failures.delete(address)
   }
 }

@@ -19,6 +19,8 @@ const cases: readonly [pattern: string, name: string, fits: boolean][] = [
   ['iqn.a*a', 'iqn.a', false],
   ['iqn.ab*bc*c', 'iqn.abcbcc', true],
   ['iqn.ab*bc*c', 'iqn.abc', false],
+  ['iqn.1991-05.com.microsoft:my_host', 'iqn.1991-05.com.microsoft:my_host', true],
+  ['iqn.1991-05.com.microsoft:my_host', 'iqn.1991-05.com.microsoft:my-host', false],
   // A dot is a dot.
   ['iqn.2001-04.com.example*', 'iqn.2001-04xcom.example', false],
 ]

@@ -17,7 +17,8 @@ export function parseNamePattern(text: string): NamePattern {
   const pattern = foldIscsiName(text)
   if (!/^(?:\*|(?:iqn|eui|naa)\.)/.test(pattern))
     throw invalid(text, 'it must begin with iqn., eui., naa. or *, such as iqn.1993-08.org.debian:*')
-  if (!/^[\p{L}\p{M}\p{N}.:*-]*$/u.test(pattern))
+  // No underscore may be in a name (RFC 3722), and yet some initiators have one: a rule must be able to name them.
+  if (!/^[\p{L}\p{M}\p{N}.:*_-]*$/u.test(pattern))
     throw invalid(text, 'names have letters, digits, dots, dashes and colons, and * stands for any of them')
   if (pattern.length > MAX_PATTERN_CHARACTERS)
     throw invalid(

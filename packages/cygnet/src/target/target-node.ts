@@ -53,8 +53,4 @@ export class TargetNode implements PortalNode {
   authenticationFailed(address: string): void {
     this.#throttle.failed(address)
   }
-
-  authenticated(address: string): void {
-    this.#throttle.succeeded(address)
-  }
 }

@@ -39,8 +39,6 @@ export interface PortalNode {
   /** Milliseconds that an address has to wait after failed authentications. */
   loginWaitMs(address: string): number
   authenticationFailed(address: string): void
-  /** An initiator proved who it is. */
-  authenticated(address: string): void
 }
 
 /** A network portal's view of the node: login and discovery through one address. */
@@ -84,7 +82,6 @@ export class TargetPortal implements TargetHost {
   }
 
   establish(identity: LoginIdentity, session: TargetSession): SessionHome | LoginRefusal {
-    if (identity.user !== '') this.#node.authenticated(addressOf(identity.peerAddress))
     const target = this.#node.targets.get(identity.targetName)
     if (target) return target.establish(identity, session, this.options.group)
     return this.#node.discoverySessions.establish(identity, session, this.options.group)
