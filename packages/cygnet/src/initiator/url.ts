@@ -66,7 +66,7 @@ function readLun(text: string | undefined): number | undefined {
   throw invalid(`the LUN must be a number from 0 to ${LARGEST_LUN}, not "${text}"`)
 }
 
-/** `user%secret`; other characters may be written as %XX in the user, and in the secret after the first %. */
+/** `user%secret`, both as they stand: libiscsi and QEMU decode neither. */
 function readLogin(login: string | undefined, parameters: Map<string, string>): ChapCredentials | undefined {
   const targetUser = parameters.get('target_user')
   const targetSecret = parameters.get('target_password')
