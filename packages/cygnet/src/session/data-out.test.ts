@@ -324,4 +324,33 @@ describe('memory', () => {
     assert.equal(answers[0]?.data.length, 5000)
     assertGoesOn(peer)
   })
+
+  test('data that comes in tiny pieces does not hold a receive segment for each', () => {
+    const peer = loggedIn()
+    const sizeBytes = 16_384
+    const [asked] = write(peer, sizeBytes, sizeBytes)
+    const r2t = asR2T(asked)
+    const tags = { initiatorTaskTag: r2t.initiatorTaskTag, targetTransferTag: r2t.targetTransferTag }
+    const answers: Answer[] = []
+    for (let dataSN = 0, bufferOffset = 0; bufferOffset < sizeBytes; dataSN++) {
+      const piece = pattern(Math.min(dataSN % 3 === 0 ? 200 : 12, sizeBytes - bufferOffset), bufferOffset)
+      const final = bufferOffset + piece.length === sizeBytes
+      answers.push(...peer.dataOut({ ...tags, dataSN, bufferOffset, final }, piece))
+      assert.ok(peer.pool.inUse <= 3, `${peer.pool.inUse} segments hold ${bufferOffset} bytes`)
+      bufferOffset += piece.length
+    }
+    assert.equal(asScsi(answers[0]).status, ScsiStatus.good)
+    assert.deepEqual(peer.target.written.get(r2t.initiatorTaskTag), pattern(sizeBytes))
+    assertGoesOn(peer)
+  })
+
+  test('data that was copied together is let go of when its command is aborted', () => {
+    const peer = loggedIn()
+    const r2t = asR2T(write(peer, 4096, 4096)[0])
+    const tags = { initiatorTaskTag: r2t.initiatorTaskTag, targetTransferTag: r2t.targetTransferTag }
+    for (let i = 0; i < 5; i++) {
+      peer.dataOut({ ...tags, dataSN: i, bufferOffset: i * 4, final: false }, pattern(4, i * 4))
+    }
+    peer.finish()
+  })
 })

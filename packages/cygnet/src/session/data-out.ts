@@ -15,6 +15,11 @@ import type { DataOut } from '../pdu/data.ts'
 /** Why the data of a command is unusable; reported as sense data (§11.4.7.2). */
 export type DataOutFault = 'unexpected-unsolicited-data' | 'incorrect-amount-of-data' | 'digest-error'
 
+/** A transfer may hold so many receive segments whatever it has received; beyond it, twice the size of its data. */
+const SEGMENTS_HELD = 2
+/** Pieces that were copied together grow to this size, in bytes, before there is another. */
+const GATHERED_BYTES = 4096
+
 /** What the session allows. */
 export interface DataOutRules {
   readonly immediateData: boolean
@@ -40,7 +45,13 @@ export class DataOutTransfer {
   readonly #rules: DataOutRules
   /** Expected Data Transfer Length: nothing beyond it may come. */
   readonly #limitBytes: number
+  /** The segments that `slices` from `#gatheredSlices` on lie in. */
   readonly #buffers: PooledBuffer[] = []
+  #segmentBytes = 0
+  /** Bytes of those slices. */
+  #slicedBytes = 0
+  /** Slices, from the first on, that are memory of their own. */
+  #gatheredSlices = 0
   readonly #outstanding: OutstandingR2T[] = []
   #receivedBytes = 0
   #requestedBytes = 0
@@ -154,8 +165,8 @@ export class DataOutTransfer {
   /** Nobody needs the received bytes any more. */
   release(): void {
     this.slices.length = 0
-    for (const buffer of this.#buffers) buffer.release()
-    this.#buffers.length = 0
+    this.#gatheredSlices = 0
+    this.#releaseSegments()
   }
 
   get #firstBurstLimit(): number {
@@ -190,6 +201,37 @@ export class DataOutTransfer {
     this.#receivedBytes += lengthBytes
     if (this.#discarding) return
     for (const slice of data) this.slices.push(slice)
-    for (const buffer of buffers) this.#buffers.push(buffer.retain())
+    this.#slicedBytes += lengthBytes
+    for (const buffer of buffers) {
+      if (buffer === this.#buffers.at(-1)) continue
+      this.#buffers.push(buffer.retain())
+      this.#segmentBytes += buffer.bytes.length
+    }
+    if (this.#buffers.length > SEGMENTS_HELD && this.#slicedBytes * 2 < this.#segmentBytes) this.#gather()
+  }
+
+  /** Tiny pieces with other PDUs between them would hold many times their size: copies them together. */
+  #gather(): void {
+    const last = this.slices[this.#gatheredSlices - 1]
+    if (last !== undefined && last.length < GATHERED_BYTES) {
+      this.#gatheredSlices--
+      this.#slicedBytes += last.length
+    }
+    const gathered = new Uint8Array(this.#slicedBytes)
+    let at = 0
+    for (const slice of this.slices.splice(this.#gatheredSlices)) {
+      gathered.set(slice, at)
+      at += slice.length
+    }
+    this.slices.push(gathered)
+    this.#gatheredSlices++
+    this.#releaseSegments()
+  }
+
+  #releaseSegments(): void {
+    for (const buffer of this.#buffers) buffer.release()
+    this.#buffers.length = 0
+    this.#segmentBytes = 0
+    this.#slicedBytes = 0
   }
 }
