@@ -297,6 +297,8 @@ describe('Appendix C SendTargets', () => {
     const peer = connect(setUp())
     logIn(peer)
     assert.deepEqual(sendTargets(peer, ''), record(DISK))
+    assert.deepEqual(sendTargets(peer, DISK), record(DISK))
+    assert.deepEqual(sendTargets(peer, OTHER), [], 'it is told of no other')
     assert.deepEqual(sendTargets(peer, 'All'), [['SendTargets', 'Reject']])
     peer.finish()
   })

@@ -98,8 +98,8 @@ export class TargetPortal implements TargetHost {
   }
 
   /**
-   * RFC 7143 Appendix C: `All` in discovery sessions only, a name anywhere, nothing for the session's own target. What
-   * an initiator may not log in to it does not see.
+   * RFC 7143 Appendix C: `All` and any name in discovery sessions only; a normal session is told of its own target, by
+   * name or by nothing. What an initiator may not log in to it does not see.
    */
   sendTargets(session: TargetSession, value: string): Pair[] | undefined {
     const { identity } = session
@@ -109,6 +109,7 @@ export class TargetPortal implements TargetHost {
     }
     const name = value === '' ? identity.targetName : foldIscsiName(value)
     if (name === '') return undefined
+    if (identity.type === 'Normal' && name !== identity.targetName) return []
     const target = this.#node.targets.get(name)
     return target ? this.#describe(target, identity) : []
   }
