@@ -15,7 +15,7 @@ import { type Address, parseAddress } from './address.ts'
 import { authPolicyOf } from './auth-policy.ts'
 import type { BackoffState, LimitsState } from './config/limits.ts'
 import type { Secrets } from './config/secrets.ts'
-import { type DesiredState, isLoopbackOnly, type PortalState } from './config/state.ts'
+import { type DesiredState, isLoopbackOnly, isOpenToAll, type PortalState } from './config/state.ts'
 import { ConnectionLog } from './connection-log.ts'
 import { closeDisks, type OpenDisk } from './disks.ts'
 import { drain } from './drain.ts'
@@ -113,7 +113,7 @@ function logStart(targets: readonly OpenTarget[], servers: readonly TcpServer[],
     log.info({ target: state.name, luns: disks.length }, 'serving')
     if (isLoopbackOnly(state)) {
       log.info({ target: state.name }, 'only this machine may log in: no access is configured beyond it')
-    } else if (state.auth === null && state.access.some(({ addresses }) => addresses === 'any')) {
+    } else if (isOpenToAll(state)) {
       log.warn(
         { target: state.name },
         'there is no authentication: whoever reaches the portal can use the disks',

@@ -6,7 +6,7 @@ import { TestCertificates } from '../../runtime/tls-certificates.test-helper.ts'
 import { defaultLimits } from './limits.ts'
 import { checkConfig, loadConfig } from './load.ts'
 import { environment, problemAt, scratchFolder } from './marked.test-helper.ts'
-import { isLoopbackOnly } from './state.ts'
+import { isLoopbackOnly, isOpenToAll } from './state.ts'
 
 const folder = scratchFolder()
 const certificates = new TestCertificates()
@@ -252,6 +252,25 @@ test('without access rules, only this machine may log in where nobody is authent
   assert.equal(target('access: [{ addresses: [126.0.0.0/7] }]'), false)
   assert.equal(target('access: [{ addresses: ["::/127"] }]'), false)
   assert.equal(target('access: [{ initiators: ["*"] }]'), false)
+})
+
+test('a target without authentication that takes logins from every address is known as such', () => {
+  const target = (text: string) => {
+    const { state } = load(
+      `targets: { iqn.2026-11.dev.example:db: { luns: { 0: { memory: 1M } }, ${text} } }`,
+    )
+    assert.ok(state.targets[0])
+    return isOpenToAll(state.targets[0])
+  }
+  assert.equal(target(''), false)
+  assert.equal(target('access: [{ addresses: [10.0.0.0/8] }]'), false)
+  assert.equal(target('access: [{ addresses: [10.0.0.0/8, 0.0.0.0/0] }]'), true)
+  assert.equal(target('access: [{ addresses: ["::/0"] }]'), true)
+  assert.equal(target('access: [{ initiators: ["iqn.a*"] }]'), true)
+  assert.equal(
+    target('access: [{ addresses: [0.0.0.0/0] }], auth: { users: [{ user: a, secretEnv: LONG }] }'),
+    false,
+  )
 })
 
 test('all errors are told at once, in the order of the file', () => {

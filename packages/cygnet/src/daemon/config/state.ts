@@ -138,6 +138,11 @@ export const defaultAccess = (auth: AuthState | null): readonly AccessRuleState[
 export const isLoopbackOnly = ({ access }: TargetState): boolean =>
   access.every(({ addresses }) => addresses !== 'any' && addresses.every(isLoopbackRange))
 
+/** Whether anybody, from anywhere, can log in to the target without a proof, for a log that says so. */
+export const isOpenToAll = ({ auth, access }: TargetState): boolean =>
+  auth === null &&
+  access.some(({ addresses }) => addresses === 'any' || addresses.some((range) => range.endsWith('/0')))
+
 function isLoopbackRange(text: string): boolean {
   const [first = ''] = text.split('/')
   const { family, prefixBits } = parseAddressRange(text)
