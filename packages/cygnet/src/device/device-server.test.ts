@@ -224,6 +224,28 @@ describe('abort', () => {
     assert.equal(mine.aborted, false)
     assert.equal(theirs.aborted, true)
   })
+
+  it('keeps a write that is under way from landing on a later one', () => {
+    const disk = new TestDisk(64)
+    const again = nexusNamed('one')
+    const writeCdb = (lba: number): Uint8Array => blockCdb(Opcode.write10, lba, 1)
+    disk.store.deferred = true
+    const old = disk.submit(writeCdb(3), { dataOut: pattern(512, 1) })
+    disk.unit.detachNexus(disk.nexus, 'nexus-loss')
+    disk.attach(again)
+    const fresh = disk.submit(writeCdb(3), { dataOut: pattern(512, 2) }, again)
+    const beside = disk.submit(writeCdb(4), { dataOut: pattern(512, 3) }, again)
+    // Last in, first out, as two threads may write.
+    for (let index = disk.store.waiting - 1; index >= 0; index--) disk.store.release(index)
+    disk.store.releaseAll()
+    assert.deepEqual(
+      [old, fresh, beside].map((task) => task.isDone),
+      [true, true, true],
+    )
+    assert.equal(old.aborted, true)
+    assert.deepEqual(disk.store.bytes.slice(1536, 2048), pattern(512, 2))
+    assert.deepEqual(disk.store.calls, ['write 1536+512', 'write 2048+512', 'write 1536+512'])
+  })
 })
 
 describe('unit attention', () => {

@@ -234,6 +234,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
       group.remaining++
       op.groups = [...op.groups, group]
       op.aborted = true
+      if (op.phase === 'io') this.locks.isolate(op)
     }
     for (const task of affected) {
       const op = this.#operations.get(task)

@@ -4,6 +4,7 @@ import type { Operation, OperationHost, Step } from './operation.ts'
 /**
  * Keeps COMPARE AND WRITE and ORWRITE (exclusive) apart from every write (shared) to the same bytes. Writes among
  * themselves run freely. While no exclusive lock is held or wanted a write costs one push and one swap.
+ * A write that was aborted under way counts as exclusive too.
  * An operation locks `offset`, `lengthBytes`; a waiting one holds back later ones that overlap it, so nobody starves.
  */
 export class RangeLocks {
@@ -30,6 +31,16 @@ export class RangeLocks {
     op.next = step
     op.phase = 'locked'
     this.#waiting.push(op)
+  }
+
+  /**
+   * The task of a holder was aborted while the store still writes for it. Its initiator may not wait for that (a lost
+   * session is not told), so later writes to the same bytes do: the old data must not land on top of theirs.
+   */
+  isolate(op: Operation): void {
+    if (op.lock !== 'shared' || op.lockIndex < 0) return
+    op.lock = 'exclusive'
+    this.#exclusive++
   }
 
   release(op: Operation): void {
