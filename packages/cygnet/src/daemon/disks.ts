@@ -43,7 +43,9 @@ export async function openDisks(io: DiskIO, luns: readonly LunState[]): Promise<
 }
 
 function openStore(io: DiskIO, medium: MediumState, readOnly: boolean): Promise<BackingStore> {
-  if (medium.kind === 'memory') return Promise.resolve(new MemoryStore({ sizeBytes: medium.sizeBytes }))
+  if (medium.kind === 'memory') {
+    return Promise.resolve(new MemoryStore({ sizeBytes: medium.sizeBytes, defer: setImmediate }))
+  }
   const { path, createSizeBytes } = medium
   const options: OpenOptions = { readOnly, ...(createSizeBytes !== null && { createSizeBytes }) }
   return new Promise((resolve, reject) => {

@@ -43,3 +43,18 @@ test('every operation of a memory store completes before its call returns', () =
   store.close(count)
   assert.equal(completed, 7)
 })
+
+test('a memory store that has copied a lot completes the next reads and writes in a later turn, in order', () => {
+  const later: (() => void)[] = []
+  const store = new MemoryStore({ sizeBytes: 2 ** 30, defer: (run) => void later.push(run) })
+  const into = new Uint8Array(2 ** 24)
+  const completed: number[] = []
+  for (let i = 0; i < 6; i++) store.read(into, 0, () => completed.push(i))
+  store.write([pattern(512, 1)], 0, 0, () => completed.push(6))
+  assert.deepEqual(completed, [0, 1, 2], 'the fourth makes 64 MiB')
+  assert.equal(later.length, 1)
+  later[0]?.()
+  assert.deepEqual(completed, [0, 1, 2, 3, 4, 5, 6])
+  store.read(into, 0, () => completed.push(7))
+  assert.equal(completed.at(-1), 7, 'a new turn')
+})
