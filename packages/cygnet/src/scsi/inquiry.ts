@@ -14,9 +14,6 @@ export type DeviceType = (typeof DeviceType)[keyof typeof DeviceType]
 /** Version descriptors (SPC-5 §6.7.2): what a unit claims to follow, without naming a revision. */
 export const VersionDescriptor = { sam5: 0x00a0, spc4: 0x0460, sbc3: 0x04c0, iscsi: 0x0960 } as const
 
-/** First byte of INQUIRY data for a LUN without a logical unit: qualifier 011b, device type 1Fh. */
-export const NO_UNIT_PERIPHERAL = 0x7f
-
 export interface InquiryData {
   /** Peripheral qualifier, 0..7: 0 is a connected unit, 3 says that the LUN can have none. */
   readonly qualifier: number

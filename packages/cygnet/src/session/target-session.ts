@@ -74,23 +74,12 @@ export class TargetSession implements TaskSession {
     return this.#home
   }
 
-  get isClosed(): boolean {
-    return this.#closed
-  }
-
   get tsih(): number {
     return this.#home?.tsih ?? 0
   }
 
   get taskCount(): number {
     return this.#tasks.size
-  }
-
-  /** Tasks that have not finished at their logical unit. */
-  get unfinishedCount(): number {
-    let count = 0
-    for (const task of this.#tasks.values()) if (!task.isDone) count++
-    return count
   }
 
   establish(home: SessionHome, parameters: SessionParameters): void {
@@ -115,11 +104,6 @@ export class TargetSession implements TaskSession {
     this.#tasks.set(task.tag, task)
     if (task.command.immediate) this.#immediateCount++
     return true
-  }
-
-  /** A task whose command the window refused: it never was. */
-  unregister(task: IscsiTask): void {
-    this.#end(task)
   }
 
   /** The command's turn has come. */

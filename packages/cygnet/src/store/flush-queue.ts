@@ -25,11 +25,6 @@ export class FlushQueue {
     this.#sync = sync
   }
 
-  /** A sync is under way. */
-  get running(): boolean {
-    return this.#running
-  }
-
   /** To be called when a write, trim or zeroing has ended, well or badly, before it is acknowledged. */
   noteWrite(): void {
     this.#dirty = true
