@@ -68,6 +68,15 @@ async function tunnel(options: TunnelCommandOptions): Promise<void> {
     onTlsEvent: (peer, event) => tlsLog.recordTls(peer, event),
   })
   await bridge.listen()
+  if (options.acceptTls && options.clientCa === undefined && options.pskFile === undefined) {
+    log.warn(
+      'whoever reaches this tunnel gets to the target, which sees only the address of this machine: ask for proof with --client-ca or --psk-file',
+    )
+  } else if (options.acceptTls && options.cert !== undefined && options.clientCa === undefined) {
+    log.warn(
+      'with a certificate beside the keys, clients without a key come in too: leave out --cert and --key',
+    )
+  }
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   stopOnSignals(bridge, log)
   process.stdout.write(readyText(bridge.endpoint, to, options))

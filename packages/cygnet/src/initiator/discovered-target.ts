@@ -1,5 +1,5 @@
 import { CygnetError } from '../base/errors.ts'
-import { normalizeIscsiName } from '../session/iscsi-name.ts'
+import { peerName } from '../session/iscsi-name.ts'
 import type { Pair } from '../session/negotiator.ts'
 import { parseTargetAddress, type PortalAddress } from '../session/portal-address.ts'
 
@@ -32,7 +32,7 @@ export function readTargets(pairs: readonly Pair[], asked: PortalAddress): Disco
   const targets: { name: string; groups: Map<number | undefined, PortalAddress[]> }[] = []
   for (const [key, value] of pairs) {
     if (key === 'TargetName') {
-      const name = normalizeIscsiName(value)
+      const name = peerName(value)
       if (name === undefined) throw invalid(`"${value.slice(0, 80)}" is not an iSCSI name`)
       targets.push({ name, groups: new Map() })
     } else if (key === 'TargetAddress') {

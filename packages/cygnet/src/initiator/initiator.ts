@@ -1,5 +1,5 @@
 import { CygnetError } from '../base/errors.ts'
-import { parseIscsiName } from '../session/iscsi-name.ts'
+import { parseIscsiName, peerName } from '../session/iscsi-name.ts'
 import type { PortalAddress } from '../session/portal-address.ts'
 import type { DiscoveredTarget } from './discovered-target.ts'
 import { logIn } from './open-session.ts'
@@ -47,7 +47,11 @@ export class Initiator {
     }
     return logIn(
       this.#runtime,
-      { type: 'Normal', target: parseIscsiName(all.target), portal: { host: all.host, port } },
+      {
+        type: 'Normal',
+        target: peerName(all.target) ?? parseIscsiName(all.target),
+        portal: { host: all.host, port },
+      },
       all,
     )
   }

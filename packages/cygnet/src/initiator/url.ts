@@ -1,5 +1,5 @@
 import { CygnetError } from '../base/errors.ts'
-import { normalizeIscsiName } from '../session/iscsi-name.ts'
+import { peerName } from '../session/iscsi-name.ts'
 import { parseTargetAddress } from '../session/portal-address.ts'
 import type { ChapCredentials, SessionOptions } from './options.ts'
 import type { Digest } from '../session/initiator-preferences.ts'
@@ -41,7 +41,7 @@ export function parseIscsiUrl(text: string): IscsiUrl {
     throw invalid(`"${address}" is not an address (an IPv6 address needs brackets)`)
   }
   const [name = '', lun, ...rest] = path.split('/')
-  const target = normalizeIscsiName(decode(name))
+  const target = peerName(decode(name))
   if (target === undefined)
     throw invalid(`"${name}" is not an iSCSI name such as iqn.2026-11.com.example:disk1`)
   if (rest.length > 0) throw invalid('there is more than a LUN after the target')

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Server } from 'node:net'
 import { after, test, type TestContext } from 'node:test'
 import { RawInitiator } from '../../../../test/support/raw-initiator.ts'
 import { BufferPool } from '../base/pool.ts'
@@ -122,4 +123,21 @@ test('stopping ends handshakes that are under way', async (t) => {
   await new Promise((done) => setTimeout(done, 50))
   server.destroyConnections()
   await once(idle.resume(), 'close', { signal: AbortSignal.timeout(5000) })
+})
+
+test('a connection that the system could not accept is logged, and the next one comes in', async (t) => {
+  let listening: Server | undefined
+  const seen = (message: unknown): void => void (listening = (message as { server: Server }).server)
+  subscribe('tracing:net.server.listen:asyncEnd', seen)
+  t.after(() => unsubscribe('tracing:net.server.listen:asyncEnd', seen))
+  const { log, port, server } = await portal(t, false)
+  // As Node does where accept(2) fails for want of memory.
+  listening?.emit('error', new Error('accept ENOBUFS'))
+  assert.deepEqual(log, ['not accepted: accept ENOBUFS'])
+  const socket = connect(port, '127.0.0.1')
+  await until(
+    () => server.connections.size === 1,
+    () => 'not accepted',
+  )
+  socket.destroy()
 })

@@ -64,6 +64,7 @@ export class TcpServer {
       this.#server.once('error', failed)
       this.#server.listen(port, address, () => {
         this.#server.off('error', failed)
+        this.#server.on('error', (error) => this.#acceptFailed(error))
         resolve()
       })
     })
@@ -78,6 +79,11 @@ export class TcpServer {
   destroyConnections(): void {
     this.#options.tls?.close()
     for (const connection of [...this.#connections]) connection.destroy()
+  }
+
+  /** The system was short of memory or buffers for one connection; the others go on. */
+  #acceptFailed(error: Error): void {
+    this.#options.onEvent('unknown', { kind: 'dropped', reason: `not accepted: ${error.message}` })
   }
 
   #accept(socket: Socket): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { normalizeIscsiName, parseIscsiName } from './iscsi-name.ts'
+import { normalizeIscsiName, parseIscsiName, peerName } from './iscsi-name.ts'
 
 // The examples of RFC 7143 §4.2.7 and RFC 3721 §1 and Appendix B among them.
 const good = [
@@ -128,4 +128,20 @@ test('no text makes the parser of received names throw', () => {
       assert.ok(name === undefined || Buffer.byteLength(name) <= 223)
     }),
   )
+})
+
+test('a peer\u2019s name is taken with an underscore, in the form that is compared', () => {
+  assert.equal(peerName('iqn.2008-11.org.linux-kvm:My_VM'), 'iqn.2008-11.org.linux-kvm:my_vm')
+  assert.equal(peerName('IQN.2026-11.dev.example:disk'), 'iqn.2026-11.dev.example:disk')
+})
+
+test('what cannot be a name is refused from a peer as well', () => {
+  const texts = [
+    '',
+    'disk',
+    'iqn.2026-11.dev.example:a b',
+    'iqn.2026-11.dev.example:\u001b[2J',
+    `iqn.${'x'.repeat(220)}`,
+  ]
+  for (const text of texts) assert.equal(peerName(text), undefined, text)
 })

@@ -1,5 +1,5 @@
 import { CygnetError } from '../base/errors.ts'
-import { type PreparedName, prepareIscsiName } from './iscsi-name-profile.ts'
+import { foldIscsiName, type PreparedName, prepareIscsiName } from './iscsi-name-profile.ts'
 
 /** RFC 7143 §4.2.7.2: bytes of UTF-8. */
 export const MAX_NAME_BYTES = 223
@@ -73,4 +73,20 @@ export function parseIscsiName(text: string): string {
   if (checked.ok) return checked.name
   const shown = text.length > MAX_NAME_BYTES ? `${text.slice(0, 40)}…` : text
   throw new CygnetError('NAME_INVALID', `"${shown}" is not an iSCSI name: it ${checked.problem}.`)
+}
+
+/** RFC 7143 §4.2.7.3. */
+const NAME_TYPE = /^(?:iqn|eui|naa)\./
+/** What no name in use has: it would break logs and commands. */
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const BREAKS_TEXT = /[\u0000-\u0020\u007f]/
+
+/**
+ * A peer's name in the form in which names are compared. Names that RFC 3722 would not allow are in use, with
+ * underscores above all, so only what cannot be a name is refused: undefined.
+ */
+export function peerName(text: string): string | undefined {
+  const name = foldIscsiName(text)
+  const isName = NAME_TYPE.test(name) && !BREAKS_TEXT.test(name) && Buffer.byteLength(name) <= MAX_NAME_BYTES
+  return isName ? name : undefined
 }

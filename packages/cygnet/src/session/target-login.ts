@@ -4,6 +4,7 @@ import type { LoginRequest } from '../pdu/login.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import { isAuthenticationKey } from './auth/authenticator.ts'
+import { peerName } from './iscsi-name.ts'
 import { foldIscsiName } from './iscsi-name-profile.ts'
 import { LOGIN_SEGMENT_BYTES, type TargetLimits } from './limits.ts'
 import { Negotiator, type Pair, type Stage } from './negotiator.ts'
@@ -54,8 +55,6 @@ const STAGES: Readonly<Record<number, Stage>> = {
 }
 /** Who logs in to what is settled by the first request (§6.3.1). */
 const identityKeys: ReadonlySet<string> = new Set(['InitiatorName', 'TargetName', 'SessionType'])
-/** RFC 7143 §4.2.7.3. */
-const NAME_TYPE = /^(?:iqn|eui|naa)\./
 /** A session of a type that we do not know is asked for. */
 const hasOtherType = (pairs: readonly Pair[]): boolean =>
   pairs.some(([key, value]) => key === 'SessionType' && !/^(?:Normal|Discovery)$/.test(value))
@@ -212,12 +211,10 @@ export class TargetLogin {
   /** The first request's text is complete: who is this, and what does it want? */
   #identify(keys: Negotiator): LoginRefusal | undefined {
     const first = this.#first as LoginRequest
-    // As they are compared. Names that RFC 3722 would not allow are in use, with underscores above all.
-    const initiatorName = foldIscsiName(keys.text('InitiatorName'))
-    if (initiatorName === '') return refuse(LoginStatus.missingParameter, 'InitiatorName is missing')
-    if (!NAME_TYPE.test(initiatorName)) {
-      return initiatorError(`InitiatorName ${initiatorName} begins with none of iqn., eui. and naa.`)
-    }
+    const received = keys.text('InitiatorName')
+    if (received === '') return refuse(LoginStatus.missingParameter, 'InitiatorName is missing')
+    const initiatorName = peerName(received)
+    if (initiatorName === undefined) return initiatorError(`InitiatorName ${received} is no iSCSI name`)
     const targetName = foldIscsiName(keys.text('TargetName'))
     if (targetName === '' && !keys.isDiscovery) {
       return refuse(LoginStatus.missingParameter, 'TargetName is missing')

@@ -59,6 +59,10 @@ export class IscsiTarget {
     this.#access = options.access
   }
 
+  get unitCount(): number {
+    return new Set(this.units.values()).size
+  }
+
   get sessions(): Iterable<TargetSession> {
     return this.#sessions.keys()
   }

@@ -11,6 +11,7 @@ const reportLunsUnit: LogicalUnit = new ReportLunsUnit()
 
 /** What a nexus can do to its whole target. */
 interface ResetDomain {
+  readonly unitCount: number
   dropAllSessions(reason: string): void
 }
 
@@ -57,6 +58,10 @@ export class NexusPort implements ScsiPort {
 
   manage(taskManagementFunction: number, lun: number, done: (response: number) => void): void {
     const complete = (): void => done(TaskManagementResponseCode.functionComplete)
+    if (!this.#mayManage(taskManagementFunction)) {
+      done(TaskManagementResponseCode.functionAuthorizationFailed)
+      return
+    }
     switch (taskManagementFunction) {
       case Function.targetWarmReset:
         this.#resetAll(complete)
@@ -72,6 +77,16 @@ export class NexusPort implements ScsiPort {
     if (!unit) done(TaskManagementResponseCode.lunDoesNotExist)
     else if (taskManagementFunction === Function.logicalUnitReset) unit.reset(complete)
     else unit.abortTaskSet(this.nexus, taskManagementFunction === Function.clearTaskSet, complete)
+  }
+
+  /** Who may only read does not end the tasks of others, and who sees a part of the target does not reset all of it. */
+  #mayManage(taskManagementFunction: number): boolean {
+    if (taskManagementFunction === Function.abortTaskSet) return true
+    if (this.nexus.readOnly) return false
+    return (
+      taskManagementFunction !== Function.targetColdReset ||
+      this.#distinctUnits().size === this.#target.unitCount
+    )
   }
 
   #resetAll(done: () => void): void {

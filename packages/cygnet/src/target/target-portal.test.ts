@@ -164,6 +164,32 @@ describe('back-off', () => {
     assert.equal(chapLogin(host, 'alice').status, '0301', 'one good login does not buy more guesses')
   })
 
+  test('logins that began together do not each have a guess', () => {
+    const { host } = setUp(setting)
+    const security = { csg: LoginStage.securityNegotiation, nsg: 0, transit: false }
+    const proofs = Array.from({ length: 4 }, () => {
+      const peer = new TestPeer({ host })
+      peer.login([...normal, ['AuthMethod', 'CHAP']], security)
+      const [asked] = peer.login([['CHAP_A', '7']], security)
+      assert.ok(asked)
+      const right = responseTo('sha256', [...pairsOf(asked.data)], bytes(SECRETS['alice'] ?? ''))
+      return (secret: string): string =>
+        statusOf(
+          peer.login(
+            [
+              ['CHAP_N', 'alice'],
+              ['CHAP_R', secret === 'right' ? right : '0x00'],
+            ],
+            { ...security, transit: true, nsg: LoginStage.fullFeaturePhase },
+          )[0],
+        )
+    })
+    assert.deepEqual(
+      proofs.map((prove, i) => prove(i < 2 ? 'wrong' : 'right')),
+      ['0201', '0201', '0201', '0201'],
+    )
+  })
+
   test('what is no proof does not count: refused offers, targets that are not there, broken keys', () => {
     const { host } = setUp(setting)
     for (let i = 0; i < 5; i++) {

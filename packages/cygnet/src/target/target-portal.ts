@@ -1,5 +1,6 @@
 import { LoginStatus } from '../pdu/login-status.ts'
 import { foldIscsiName } from '../session/iscsi-name-profile.ts'
+import { type Authenticator, failed } from '../session/auth/authenticator.ts'
 import type { Pair } from '../session/negotiator.ts'
 import type {
   LoginAdmission,
@@ -58,7 +59,7 @@ export class TargetPortal implements TargetHost {
       const reason = `${address} has to wait ${Math.ceil(waitMs)} ms after failed authentications`
       return refuse(LoginStatus.serviceUnavailable, reason)
     }
-    if (identity.targetName === '') return this.#admitDiscovery()
+    if (identity.targetName === '') return this.#admitDiscovery(address)
     const target = this.#node.targets.get(identity.targetName)
     if (!target?.isServedBy(this.options.group)) {
       return refuse(LoginStatus.notFound, `there is no target ${identity.targetName} at this portal`)
@@ -77,7 +78,7 @@ export class TargetPortal implements TargetHost {
       portalGroupTag: this.options.group,
       targetAlias: target.alias,
       authMethods: auth.methods,
-      authenticator: (method) => auth.authenticator(method),
+      authenticator: (method) => this.#throttled(auth.authenticator(method), address),
     }
   }
 
@@ -119,14 +120,25 @@ export class TargetPortal implements TargetHost {
     this.#node.targets.get(session.identity.targetName)?.closed(session, closure)
   }
 
-  #admitDiscovery(): LoginAdmission {
+  #admitDiscovery(address: string): LoginAdmission {
     const auth = this.#node.discoveryAuth
     return {
       ok: true,
       portalGroupTag: undefined,
       targetAlias: '',
       authMethods: auth.methods,
-      authenticator: (method) => auth.authenticator(method),
+      authenticator: (method) => this.#throttled(auth.authenticator(method), address),
+    }
+  }
+
+  /** Many logins that began together may not each have a guess: the wait counts at the proof as well. */
+  #throttled(inner: Authenticator, address: string): Authenticator {
+    return {
+      start: () => inner.start(),
+      receive: (pairs) => {
+        const waitMs = this.#node.loginWaitMs(address)
+        return waitMs > 0 ? failed(`${address} has to wait ${Math.ceil(waitMs)} ms`) : inner.receive(pairs)
+      },
     }
   }
 
