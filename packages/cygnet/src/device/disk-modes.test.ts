@@ -88,10 +88,21 @@ describe('MODE SELECT', () => {
     disk.attach(other)
     assert.equal(senseOf(select(disk, changed(page(disk, 0x08), 2, 0))), 'status 0')
     disk.run(blockCdb(Opcode.write10, 0, 1), { dataOut: pattern(512) })
-    assert.deepEqual(disk.store.calls, ['write 0+512 fua'])
+    assert.deepEqual(disk.store.calls, ['flush', 'write 0+512 fua'])
     assert.equal(senseOf(disk.run(cdbOf('00'), {}, other)), '6/2a01')
     select(disk, changed(page(disk, 0x08), 2, 0))
     assert.equal(senseOf(disk.run(cdbOf('00'), {}, other)), 'status 0', 'nothing changed the second time')
+  })
+
+  it('makes durable what the write cache held before it is switched off', () => {
+    const disk = new TestDisk(64)
+    disk.run(blockCdb(Opcode.write10, 0, 1), { dataOut: pattern(512) })
+    const off = changed(page(disk, 0x08), 2, 0)
+    disk.store.failNext = { call: 'flush', error: { failure: 'medium' } }
+    assert.equal(senseOf(select(disk, off)), '3/0c00')
+    select(disk, changed(off, 2, 0x04))
+    assert.equal(senseOf(select(disk, off)), 'status 0')
+    assert.deepEqual(disk.store.calls, ['write 0+512', 'flush', 'flush'])
   })
 
   it('switches the sense data format', () => {

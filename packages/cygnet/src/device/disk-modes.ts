@@ -143,10 +143,19 @@ export class DiskModes {
     const problem = this.#checkBlock(parts) ?? this.#walkPages(list, parts.pagesAt, false)
     if (problem) return op.check(problem)
     const before = this.#fingerprint()
+    const hadWriteCache = this.#medium.writeCache
     this.#walkPages(list, parts.pagesAt, true)
     this.#apply()
     if (this.#fingerprint() !== before) this.#changed(task.nexus)
-    op.good()
+    if (this.#medium.writeCache || !hadWriteCache) return op.good()
+    // From now on GOOD means durable: so must be what was written before.
+    op.awaitStore(this.#flushed)
+    this.#medium.store.flush(op.done)
+  }
+
+  readonly #flushed = (op: Operation): void => {
+    if (op.error) op.check(this.#medium.failure(op.error, 'write', 0))
+    else op.good()
   }
 
   /** The block length cannot change; zero says "as it is". */
