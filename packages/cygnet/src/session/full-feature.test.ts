@@ -345,6 +345,15 @@ describe('§11.9.1 a target that shuts down', () => {
     peer.finish()
   })
 
+  test('lets a connection that is closing send its last responses', () => {
+    const peer = loggedIn()
+    peer.feed(peer.commandBytes(fakeCdb(FakeOpcode.none)))
+    peer.connection.closeAfterSending()
+    peer.connection.requestLogout(5, peer.now)
+    assert.deepEqual(names(peer.poll()), ['SCSI Response'])
+    peer.finish()
+  })
+
   test('§7.4.3 drops a discovery session without a word', () => {
     const peer = discovery()
     peer.connection.requestLogout(5, peer.now)

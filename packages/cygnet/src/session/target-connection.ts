@@ -181,6 +181,8 @@ export class TargetConnection
   }
 
   requestLogout(seconds: number, now: Instant): void {
+    // It ends by itself, when its last responses have been sent.
+    if (this.state === 'closing') return
     if (this.state !== 'full-feature' || this.#session?.identity.type === 'Discovery') {
       this.drop('the target is shutting down')
       return
