@@ -1,26 +1,26 @@
 #!/bin/bash
-# Makes what the interop tests' virtual machine boots, once: a Debian kernel, a small initial RAM disk, and a root file system with
-# open-iscsi, e2fsprogs, fio and sg3-utils. Takes about a minute and the machine's own apt sources. Needs root and
+# build-guest.sh FOLDER: makes what the interop tests' virtual machine boots, once: a Debian kernel with Linux's iSCSI initiator and
+# target (LIO), a small initial RAM disk, and a root file system with open-iscsi, e2fsprogs, fio and sg3-utils. Takes about a minute and
+# the machine's own apt sources. Needs root and
 #   apt-get install qemu-system-x86 mmdebstrap e2fsprogs cpio kmod
-# The result stays in ${CYGNET_LAB:-${TMPDIR:-/tmp}/cygnet-lab}/img; delete that folder to build again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-lab=${CYGNET_LAB:-${TMPDIR:-/tmp}/cygnet-lab}
-images=$lab/img
-mkdir -p "$images"
+mkdir -p "$1"
+images=$(cd "$1" && pwd)
 
 # Two test runs on one machine build it once.
-exec 9>"$lab/build.lock"
+exec 9>"$images/build.lock"
 flock 9
 [ -s "$images/vmlinuz" ] && [ -s "$images/initrd" ] && [ -s "$images/root.ext4" ] && exit 0
 
-work=$(mktemp -d "$lab/build.XXXXXX")
+work=$(mktemp -d "$images/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
 packages=open-iscsi,sg3-utils,e2fsprogs,fio,kmod,iproute2,procps,util-linux,mount
 disk_modules="virtio_pci virtio_blk ext4 crc32c_generic"
-guest_modules="virtio_net virtio_rng 9pnet_virtio 9p iscsi_tcp sd_mod sg libcrc32c crc32c_intel"
+guest_modules="virtio_net virtio_rng 9pnet_virtio 9p iscsi_tcp sd_mod sg libcrc32c crc32c_intel
+  target_core_mod iscsi_target_mod sha3_generic"
 
 version=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-/ { sub("linux-image-", "", $2); print $2; exit }')
 apt-get download -q "linux-image-$version" busybox-static

@@ -2,6 +2,7 @@
  * A small Linux machine in QEMU, with the processor emulated: a peer for correctness, never for speed. Its disk is thrown away; a
  * folder is shared; 10.0.2.2 in it is this machine's 127.0.0.1. `test/lab/build-guest.sh` makes what it boots.
  */
+import { createHash } from 'node:crypto'
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,15 +12,23 @@ import { peerIsMissing, peerPath, requirePeers } from './peer.ts'
 import { exitOf, run, type Scratch } from './scratch.ts'
 
 const lab = fileURLToPath(new URL('../lab/', import.meta.url))
-const images = join(process.env['CYGNET_LAB'] ?? join(tmpdir(), 'cygnet-lab'), 'img')
 const BUILD_TIMEOUT_MS = 300_000
+const images = join(process.env['CYGNET_LAB'] ?? join(tmpdir(), 'cygnet-lab'), `guest-${recipe()}`)
+
+/** Names what the machine is built from, so that another recipe makes another machine. */
+function recipe(): string {
+  const hash = createHash('sha256')
+  for (const name of ['build-guest.sh', 'guest-init', 'guest-initrd'])
+    hash.update(readFileSync(join(lab, name)))
+  return hash.digest('hex').slice(0, 12)
+}
 
 /** Builds the machine's files where they are missing. False (and the test is marked) where that cannot be done here. */
 export async function requireGuest(t: TestContext): Promise<boolean> {
   if (!requirePeers(t, 'qemu-system-x86_64')) return false
   if (['vmlinuz', 'initrd', 'root.ext4'].every((name) => existsSync(join(images, name)))) return true
   if (!requirePeers(t, 'mmdebstrap', 'mke2fs', 'cpio', 'modprobe')) return false
-  const result = await run('bash', [join(lab, 'build-guest.sh')], { timeoutMs: BUILD_TIMEOUT_MS })
+  const result = await run('bash', [join(lab, 'build-guest.sh'), images], { timeoutMs: BUILD_TIMEOUT_MS })
   if (result.code === 0) return true
   const last = `${result.stdout}\n${result.stderr}`.trim().split('\n').at(-1) ?? ''
   return peerIsMissing(t, 'the virtual machine', `test/lab/build-guest.sh must work, as root: ${last}`)
@@ -34,11 +43,15 @@ export interface Guest {
   readonly finished: Promise<number | undefined>
 }
 
-/** Boots the machine, which runs a script of `test/lab/` as root, with `variables` as LAB_NAME, and then turns itself off. */
+/**
+ * Boots the machine, which runs a script of `test/lab/` as root, with `variables` as LAB_NAME, and then turns itself off. TCP connections
+ * to 127.0.0.1 and port `forward` of this machine reach the guest as ones to that same address and port.
+ */
 export function startGuest(
   scratch: Scratch,
   script: string,
   variables: Readonly<Record<string, string>>,
+  forward?: number,
 ): Guest {
   const folder = scratch.path('guest')
   mkdirSync(folder)
@@ -53,9 +66,10 @@ export function startGuest(
     'net.ifnames=0',
     'random.trust_cpu=on',
   ]
+  const forwarding = forward === undefined ? '' : `,hostfwd=tcp:127.0.0.1:${forward}-127.0.0.1:${forward}`
   const devices = [
     ['-drive', `file=${join(images, 'root.ext4')},format=raw,if=virtio,snapshot=on,cache=unsafe`],
-    ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile='],
+    ['-netdev', `user,id=net${forwarding}`, '-device', 'virtio-net-pci,netdev=net,romfile='],
     ['-virtfs', `local,path=${folder},mount_tag=host,security_model=none,id=host`],
     ['-device', 'virtio-rng-pci'],
     ['-serial', 'stdio'],
