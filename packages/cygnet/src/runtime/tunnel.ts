@@ -94,11 +94,19 @@ export class Tunnel {
   async listen(): Promise<void> {
     const { host, port } = this.#options.listen
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (cause) => {
+      const failed = (cause: Error): void => {
         const message = `The tunnel cannot listen on ${formatEndpoint(host, port)}: ${cause.message}.`
         reject(new CygnetError('LISTEN_FAILED', message, { cause }))
+      }
+      this.#server.once('error', failed)
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', failed)
+        // The system was short of something for one connection; the others go on.
+        this.#server.on('error', ({ message }) => {
+          this.#options.onEvent('unknown', { kind: 'failed', reason: `not accepted: ${message}` })
+        })
+        resolve()
       })
-      this.#server.listen(port, host, () => resolve())
     })
   }
 
