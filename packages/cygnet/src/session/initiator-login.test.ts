@@ -458,7 +458,7 @@ describe('§6.3.2 authentication', () => {
     peer.loginRequest()
     peer.answerLogin([])
     assert.equal(failureCode(peer), 'LOGIN_AUTHENTICATION_FAILED')
-    assert.match(peer.lastMessage, /before both sides had proven themselves/)
+    assert.match(peer.lastMessage, /ended the authentication before it was complete/)
   })
 
   test('a target that chooses a method and leaves the stage at once is not believed', () => {

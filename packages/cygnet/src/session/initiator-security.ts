@@ -77,7 +77,7 @@ export class InitiatorSecurity {
   checkEnd(owesKeys: boolean): LoginFailure | undefined {
     if (!this.#authenticator || (this.#isDone && !owesKeys)) return undefined
     return failure(
-      'The target ended the authentication before both sides had proven themselves: it is not the one that it claims to be, or its credentials are not set.',
+      'The target ended the authentication before it was complete: it asks for none, has no credentials set, or is not the one that it claims to be.',
     )
   }
 
