@@ -3,6 +3,7 @@ import { systemClock } from '../runtime/clock.ts'
 import type { ConnectionLimits } from '../runtime/connection-limits.ts'
 import { TcpServer } from '../runtime/tcp-server.ts'
 import { TlsPortal } from '../runtime/tls.ts'
+import type { MemoryBudget } from '../session/memory-budget.ts'
 import type { TargetLimits } from '../session/limits.ts'
 import type { TargetNode } from '../target/target-node.ts'
 import { formatAddress } from './address.ts'
@@ -15,6 +16,7 @@ export interface PortalSurroundings {
   readonly node: TargetNode
   readonly pool: BufferPool
   readonly limits: TargetLimits
+  readonly budget: MemoryBudget
   readonly connectionLimits: ConnectionLimits
   readonly connectionLog: ConnectionLog
 }
@@ -24,7 +26,7 @@ export interface PortalSurroundings {
  * @throws {CygnetError} TLS_FILE, TLS_PSK, TLS_OPTIONS
  */
 export function newPortal(state: PortalState, shared: PortalSurroundings): TcpServer {
-  const { node, pool, limits, connectionLimits, connectionLog } = shared
+  const { node, pool, limits, budget, connectionLimits, connectionLog } = shared
   const { listen, advertise, group, moved, tls } = state
   const server: TcpServer = new TcpServer({
     address: listen.host,
@@ -37,6 +39,7 @@ export function newPortal(state: PortalState, shared: PortalSurroundings): TcpSe
     }),
     pool,
     limits,
+    budget,
     connectionLimits,
     clock: systemClock,
     ...(tls && { tls: tlsPortal(tls, connectionLog) }),

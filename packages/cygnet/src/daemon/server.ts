@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os'
 import type { Logger } from 'pino'
 import { BufferPool } from '../base/pool.ts'
 import { CygnetError } from '../base/errors.ts'
@@ -7,6 +8,7 @@ import { installNativeCrc32c } from '../runtime/crc32c-native.ts'
 import { NodeDiskIO } from '../runtime/disk-io.ts'
 import { loadSystemCalls } from '../runtime/page-cache-io-calls.ts'
 import type { TcpServer } from '../runtime/tcp-server.ts'
+import { MemoryBudget } from '../session/memory-budget.ts'
 import { defaultTargetLimits, type TargetLimits } from '../session/limits.ts'
 import type { StoreError } from '../store/backing-store.ts'
 import { defaultThrottleLimits, type LoginThrottleLimits } from '../target/login-throttle.ts'
@@ -21,6 +23,9 @@ import { closeDisks, type OpenDisk } from './disks.ts'
 import { drain } from './drain.ts'
 import { newPortal } from './portals.ts'
 import { type OpenTarget, openTargets } from './targets.ts'
+
+/** Data of commands in work, over all sessions; less on a small machine. */
+const SERVER_BUFFER_BYTES = 1024 * 1024 * 1024
 
 export interface ServerOptions {
   readonly state: DesiredState
@@ -72,6 +77,7 @@ export async function startServer({ state, secrets, log }: ServerOptions): Promi
     node,
     pool,
     limits: targetLimits(state.limits),
+    budget: new MemoryBudget(Math.min(SERVER_BUFFER_BYTES, totalmem() / 4)),
     connectionLimits: new ConnectionLimits(state.limits),
     connectionLog,
   }

@@ -1,3 +1,4 @@
+import { MemoryBudget } from '../session/memory-budget.ts'
 import type { Instant } from '../base/clock.ts'
 import { CygnetError } from '../base/errors.ts'
 import { BufferPool } from '../base/pool.ts'
@@ -57,6 +58,7 @@ export class MemoryNetwork implements InitiatorRuntime, Transport {
       host,
       pool: this.pool,
       limits: defaultTargetLimits,
+      budget: new MemoryBudget(2 ** 30),
       peerAddress: '127.0.0.1:50000',
       localAddress: address,
       now: this.#now,

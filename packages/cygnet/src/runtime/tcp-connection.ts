@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../base/clock.ts'
 import type { BufferPool } from '../base/pool.ts'
 import type { TargetLimits } from '../session/limits.ts'
+import type { MemoryBudget } from '../session/memory-budget.ts'
 import { type ConnectionEvent, TargetConnection } from '../session/target-connection.ts'
 import type { TargetHost } from '../session/target-host.ts'
 import type { LimitedConnection } from './connection-limits.ts'
@@ -25,6 +26,7 @@ export interface TcpConnectionOptions {
   readonly host: TargetHost
   readonly pool: BufferPool
   readonly limits: TargetLimits
+  readonly budget: MemoryBudget
   readonly clock: Clock
   readonly onEvent: (connection: TcpConnection, event: ConnectionEvent) => void
   readonly onClosed: (connection: TcpConnection) => void
@@ -64,6 +66,7 @@ export class TcpConnection implements LimitedConnection {
       host: options.host,
       pool,
       limits: options.limits,
+      budget: options.budget,
       peerAddress: this.peerAddress,
       localAddress: formatEndpoint(accepted.localAddress, accepted.localPort),
       now: clock.now(),

@@ -1,3 +1,4 @@
+import { MemoryBudget } from '../session/memory-budget.ts'
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
@@ -32,6 +33,7 @@ async function portal(t: TestContext, withTls: boolean) {
     host: node.addPortal({ group: 1, endpoint: () => server.endpoint }),
     pool,
     limits: defaultTargetLimits,
+    budget: new MemoryBudget(2 ** 30),
     connectionLimits: new ConnectionLimits(),
     clock: systemClock,
     onEvent: (_peer, event) => log.push('reason' in event ? String(event.reason) : event.kind),

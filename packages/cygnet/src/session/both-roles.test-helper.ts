@@ -1,3 +1,4 @@
+import { MemoryBudget } from './memory-budget.ts'
 import assert from 'node:assert/strict'
 import type { Instant } from '../base/clock.ts'
 import { BufferPool } from '../base/pool.ts'
@@ -77,6 +78,7 @@ export class BothRoles {
       host: this.target,
       pool: this.pool,
       limits: { ...defaultTargetLimits, ...options.targetLimits },
+      budget: new MemoryBudget(2 ** 30),
       peerAddress: '127.0.0.1:50000',
       localAddress: '127.0.0.1:3260',
       now: this.now,

@@ -2,7 +2,7 @@
  * Every bound of a target's protocol engine, with its default. The memory of one session is at most
  * `sessionBufferBytes` for data in work, plus `commandDepth` first bursts, plus one receive segment and one transmit
  * batch for each connection. Received data holds the segments that it lies in: at most twice its size, or two segments
- * for each command.
+ * for each command. Over all sessions, data in work is bounded by the server's `MemoryBudget`.
  */
 export interface TargetLimits {
   /** Non-immediate commands in work for each session: the command window. */

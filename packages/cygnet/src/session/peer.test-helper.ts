@@ -1,3 +1,4 @@
+import { MemoryBudget } from './memory-budget.ts'
 import assert from 'node:assert/strict'
 import type { Instant } from '../base/clock.ts'
 import { BufferPool } from '../base/pool.ts'
@@ -24,6 +25,8 @@ export const INITIATOR_NAME = 'iqn.2026-11.test:host'
 const NOTHING = new Uint8Array(0)
 
 export interface PeerOptions {
+  /** One of its own where not given. */
+  readonly budget?: MemoryBudget
   readonly limits?: Partial<TargetLimits>
   readonly host?: TargetHost
   readonly pool?: BufferPool
@@ -67,6 +70,7 @@ export class TestPeer {
       host: options.host ?? this.target,
       pool: this.pool,
       limits: { ...defaultTargetLimits, ...options.limits },
+      budget: options.budget ?? new MemoryBudget(2 ** 30),
       peerAddress: '127.0.0.1:50000',
       localAddress: options.localAddress ?? '127.0.0.1:3260',
       now: this.now,

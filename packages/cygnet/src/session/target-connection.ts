@@ -15,6 +15,7 @@ import { ControlPdu, type EncodeHeader } from './control-pdu.ts'
 import { FullFeaturePhase } from './full-feature.ts'
 import type { TaskConnection } from './iscsi-task.ts'
 import type { TargetLimits } from './limits.ts'
+import type { MemoryBudget } from './memory-budget.ts'
 import type { Negotiator } from './negotiator.ts'
 import { connectionParameters, sessionParameters } from './parameters.ts'
 import {
@@ -45,6 +46,8 @@ export type ConnectionEvent =
 export interface TargetConnectionOptions extends ConnectionOptions {
   readonly host: TargetHost
   readonly limits: TargetLimits
+  /** Shared by all connections of the server. */
+  readonly budget: MemoryBudget
   /** `address:port` of the peer. */
   readonly peerAddress: string
   /** `address:port` of our end. */
@@ -62,6 +65,7 @@ export class TargetConnection
   readonly limits: TargetLimits
   readonly host: TargetHost
   readonly #login: TargetLogin
+  readonly #budget: MemoryBudget
   #session: TargetSession | undefined
   #fullFeature: FullFeaturePhase | undefined
   #statSN = 1
@@ -73,6 +77,7 @@ export class TargetConnection
     super(options, ['login', 'nop', 'nopAnswer', 'logout', 'drain', 'closing'])
     this.host = options.host
     this.limits = options.limits
+    this.#budget = options.budget
     this.peerAddress = options.peerAddress
     this.#login = new TargetLogin(options.host, options.limits, options.peerAddress, options.localAddress)
     this.timers.set('login', options.now + options.limits.loginTimeoutMs)
@@ -297,7 +302,7 @@ export class TargetConnection
   }
 
   #newSession(identity: LoginIdentity, keys: Negotiator, header: LoginRequest): TargetSession | LoginRefusal {
-    const session = new TargetSession(this.host, identity, header.cmdSN, this.limits)
+    const session = new TargetSession(this.host, identity, header.cmdSN, this.limits, this.#budget)
     const home = this.host.establish(identity, session)
     if (!home.ok) return home
     session.establish(home, sessionParameters(keys))

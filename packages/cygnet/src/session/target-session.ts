@@ -6,6 +6,7 @@ import { CommandWindow } from './command-window.ts'
 import { faultTask } from './data-out-fault.ts'
 import { type IscsiTask, QueuedR2T, type TaskSession } from './iscsi-task.ts'
 import type { TargetLimits } from './limits.ts'
+import type { MemoryBudget } from './memory-budget.ts'
 import type { SessionParameters } from './parameters.ts'
 import type { LoginIdentity, SessionClosure, SessionHome, TargetHost } from './target-host.ts'
 import type { Outgoing } from './transmit.ts'
@@ -56,13 +57,22 @@ export class TargetSession implements TaskSession {
   /** Delivered, in order, and waiting for memory. */
   #waiting: IscsiTask[] = []
   #reservedBytes = 0
+  readonly #budget: MemoryBudget
+  readonly #retry = (): void => this.#submitWaiting()
   #immediateCount = 0
   #endWaiters: (() => void)[] = []
   /** Initiator task tags of the task management functions in work. */
   readonly managementTags = new Set<number>()
   #closed = false
 
-  constructor(host: TargetHost, identity: LoginIdentity, initialCmdSN: number, limits: TargetLimits) {
+  constructor(
+    host: TargetHost,
+    identity: LoginIdentity,
+    initialCmdSN: number,
+    limits: TargetLimits,
+    budget: MemoryBudget,
+  ) {
+    this.#budget = budget
     this.#host = host
     this.identity = identity
     this.#limits = limits
@@ -224,6 +234,7 @@ export class TargetSession implements TaskSession {
   close(closure: SessionClosure): void {
     if (this.#closed) return
     this.#closed = true
+    this.#budget.forget(this.#retry)
     this.#waiting = []
     this.#endWaiters = []
     this.window.takeHeld()
@@ -266,6 +277,8 @@ export class TargetSession implements TaskSession {
       const limit = this.#limits.sessionBufferBytes
       const reserve = Math.min(task.dataInLimitBytes + task.dataOutLimitBytes, limit)
       if (this.#reservedBytes + reserve > limit) return
+      if (this.#reservedBytes === 0) this.#budget.reserve(reserve)
+      else if (!this.#budget.tryReserve(reserve, this.#retry)) return
       this.#waiting.shift()
       this.#reservedBytes += reserve
       task.reservedBytes = reserve
@@ -300,11 +313,13 @@ export class TargetSession implements TaskSession {
     task.state = 'ended'
     task.dataOutTransfer?.release()
     if (this.#tasks.get(task.tag) === task) this.#tasks.delete(task.tag)
-    this.#reservedBytes -= task.reservedBytes
+    const { reservedBytes } = task
+    this.#reservedBytes -= reservedBytes
     task.reservedBytes = 0
     if (task.command.immediate) this.#immediateCount--
     else if (task.holdsPlace) this.window.complete()
     this.#checkEndWaiters()
+    this.#budget.release(reservedBytes)
   }
 
   /** Aborted tasks whose data is still to come. */

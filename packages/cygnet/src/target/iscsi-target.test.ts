@@ -1,3 +1,4 @@
+import { MemoryBudget } from '../session/memory-budget.ts'
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { LoginStatus } from '../pdu/login-status.ts'
@@ -43,7 +44,13 @@ function logIn(target: IscsiTarget, changes: Partial<LoginIdentity> = {}): Login
       drops.push(reason)
     },
   }
-  const session = new TargetSession(host as TargetHost, { ...identity, ...changes }, 1, defaultTargetLimits)
+  const session = new TargetSession(
+    host as TargetHost,
+    { ...identity, ...changes },
+    1,
+    defaultTargetLimits,
+    new MemoryBudget(2 ** 30),
+  )
   session.connection = connection as SessionConnection
   const home = target.establish(session.identity, session, GROUP)
   if (home.ok) session.establish(home, {} as TargetSession['parameters'])
