@@ -255,7 +255,7 @@ test('our own target', { timeout: TIMEOUT_MS }, async (t) => {
     const where = { host: '127.0.0.1', port: server.subject.port, target }
     await visit({ ...where, transport: tlsTransport({ caFile: ca.certFile }) })
     await assert.rejects(visit({ ...where, transport: tlsTransport({}) }), refused('TLS_UNTRUSTED'))
-    await assert.rejects(visit(where), refused('TLS_REQUIRED', /or TLS\.$/))
+    await assert.rejects(visit(where), refused('TLS_REQUIRED', /connect with TLS\.$/))
   })
 
   await t.test('a port where nothing listens', async () => {
