@@ -225,6 +225,38 @@ describe('abort', () => {
     assert.equal(theirs.aborted, true)
   })
 
+  it('lets a read wait for a write of a lost nexus, and only for that', () => {
+    const disk = new TestDisk(64)
+    const again = nexusNamed('one')
+    disk.store.deferred = true
+    const old = disk.submit(blockCdb(Opcode.write10, 3, 1), { dataOut: pattern(512, 1) })
+    const early = disk.submit(blockCdb(Opcode.read10, 3, 1))
+    assert.deepEqual(
+      disk.store.calls,
+      ['write 1536+512', 'read 1536+512'],
+      'while it is a task, order is free',
+    )
+    disk.unit.detachNexus(disk.nexus, 'nexus-loss')
+    disk.attach(again)
+    const same = disk.submit(blockCdb(Opcode.read10, 3, 1), {}, again)
+    const beside = disk.submit(blockCdb(Opcode.read10, 4, 1), {}, again)
+    assert.deepEqual(disk.store.calls.slice(2), ['read 2048+512'])
+    disk.store.releaseAll()
+    disk.store.releaseAll()
+    assert.deepEqual(
+      [old, early, same, beside].map((task) => [task.isDone, task.aborted]),
+      [
+        [true, true],
+        [true, true],
+        [true, false],
+        [true, false],
+      ],
+    )
+    assert.deepEqual(Buffer.from(same.dataIn), Buffer.from(pattern(512, 1)))
+    for (const task of [same, beside]) task.dataInBuffer?.release()
+    assert.equal(disk.pool.inUse, 0)
+  })
+
   it('keeps a write that is under way from landing on a later one', () => {
     const disk = new TestDisk(64)
     const again = nexusNamed('one')

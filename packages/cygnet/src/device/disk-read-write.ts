@@ -28,6 +28,14 @@ export class DiskReadWrite {
     task.dataInLengthBytes = op.lengthBytes
     const wantedBytes = Math.min(op.lengthBytes, task.dataInLimitBytes)
     if (wantedBytes === 0) return op.good()
+    if (medium.locks.hasIsolated) medium.locks.acquire(op, 'shared', this.#readNow)
+    else this.#readNow(op)
+  }
+
+  readonly #readNow = (op: Operation): void => {
+    const medium = this.#medium
+    const { task } = op
+    const wantedBytes = Math.min(op.lengthBytes, task.dataInLimitBytes)
     // The store is asked for whole blocks, even where the initiator takes less.
     const readBytes = Math.ceil(wantedBytes / medium.blockBytes) * medium.blockBytes
     const buffer = medium.pool.take(readBytes)

@@ -6,6 +6,9 @@ import { ScsiStatus } from '../scsi/status.ts'
 import type { ScsiTask } from '../scsi/task.ts'
 import type { Done, Extent, StoreError } from '../store/backing-store.ts'
 
+/** What an operation holds or wants of the range locks: see `range-locks.ts`. */
+export type RangeLock = 'none' | 'shared' | 'exclusive' | 'isolated'
+
 /** One step of a command: runs to its next wait. Made once for each unit, never for each I/O. */
 export type Step = (op: Operation) => void
 
@@ -66,7 +69,7 @@ export class Operation {
   parameters: Uint8Array | undefined
 
   // The range locks' own: see `range-locks.ts`.
-  lock: 'none' | 'shared' | 'exclusive' = 'none'
+  lock: RangeLock = 'none'
   lockIndex = -1
 
   /** For the store, made once. */

@@ -4,7 +4,7 @@ import type { Operation, OperationHost, Step } from './operation.ts'
 /**
  * Keeps COMPARE AND WRITE and ORWRITE (exclusive) apart from every write (shared) to the same bytes. Writes among
  * themselves run freely. While no exclusive lock is held or wanted a write costs one push and one swap.
- * A write that was aborted under way counts as exclusive too.
+ * A write that was aborted under way counts as exclusive too, for reads as well: see `isolate`.
  * An operation locks `offset`, `lengthBytes`; a waiting one holds back later ones that overlap it, so nobody starves.
  */
 export class RangeLocks {
@@ -13,9 +13,15 @@ export class RangeLocks {
   #waiting: Operation[] = []
   /** Exclusive locks held or wanted. */
   #exclusive = 0
+  #isolated = 0
 
   constructor(host: OperationHost) {
     this.#host = host
+  }
+
+  /** Some range is isolated: reads have to ask for their range too. */
+  get hasIsolated(): boolean {
+    return this.#isolated > 0
   }
 
   /** Runs `step` when the range is free, as `op.next`; at once where it is free now. */
@@ -35,17 +41,20 @@ export class RangeLocks {
 
   /**
    * The task of a holder was aborted while the store still writes for it. Its initiator may not wait for that (a lost
-   * session is not told), so later writes to the same bytes do: the old data must not land on top of theirs.
+   * session is not told), so whoever comes later to the same bytes does: the old data must not land on top of newer
+   * data, nor be seen to change after it was read.
    */
   isolate(op: Operation): void {
-    if (op.lock !== 'shared' || op.lockIndex < 0) return
-    op.lock = 'exclusive'
-    this.#exclusive++
+    if (op.lock === 'none' || op.lock === 'isolated' || op.lockIndex < 0) return
+    if (op.lock === 'shared') this.#exclusive++
+    op.lock = 'isolated'
+    this.#isolated++
   }
 
   release(op: Operation): void {
     if (op.lock === 'none') return
-    if (op.lock === 'exclusive') this.#exclusive--
+    if (op.lock !== 'shared') this.#exclusive--
+    if (op.lock === 'isolated') this.#isolated--
     op.lock = 'none'
     if (op.lockIndex < 0) this.#waiting = this.#waiting.filter((other) => other !== op)
     else this.#drop(op)
@@ -93,6 +102,6 @@ export class RangeLocks {
 }
 
 const conflicts = (a: Operation, b: Operation): boolean =>
-  (a.lock === 'exclusive' || b.lock === 'exclusive') &&
+  (a.lock !== 'shared' || b.lock !== 'shared') &&
   a.offset < b.offset + b.lengthBytes &&
   b.offset < a.offset + a.lengthBytes
