@@ -5,6 +5,7 @@ import { FakeTarget, TARGET_NAME } from '../session/fake-target.test-helper.ts'
 import { redirect } from '../session/target-host.ts'
 import { Initiator } from './initiator.ts'
 import { MemoryNetwork } from './memory-network.test-helper.ts'
+import type { Transport } from './ports.ts'
 import type { SessionOptions } from './options.ts'
 
 const where = (host: string, more: Partial<SessionOptions> = {}): SessionOptions => ({
@@ -181,4 +182,22 @@ test('a login that is refused says where, and why', async () => {
     code: 'LOGIN_TARGET_NOT_FOUND',
     message: /^Login at a:3260: There is no such target/,
   })
+})
+
+test('a portal that closes the connection as soon as it is made ends the login at once', async () => {
+  const { net } = network({ 'a:3260': undefined })
+  const hangsUp: Transport = {
+    connect: async (portal, timeoutMs, handler) => {
+      const stream = await net.connect(portal, timeoutMs, handler)
+      handler.closed('the target closed it')
+      return stream
+    },
+  }
+  const initiator = new Initiator(net)
+  const timers = net.timers
+  assert.equal(
+    await codeOf(initiator.openSession(where('a', { transport: hangsUp }))),
+    'LOGIN_CONNECTION_LOST',
+  )
+  assert.equal(net.timers, timers)
 })

@@ -20,7 +20,7 @@ export class Link implements StreamHandler {
   #cancelTimer: (() => void) | undefined
   #armedFor: number | undefined
   #isBusy = false
-  #hasEnded = false
+  #end: { readonly reason: string; readonly error: CygnetError | undefined } | undefined
 
   private constructor(runtime: InitiatorRuntime, onEvent: LinkEvents) {
     this.#runtime = runtime
@@ -46,6 +46,8 @@ export class Link implements StreamHandler {
       now: runtime.clock.now(),
       wake: () => link.#flush(),
     })
+    // The stream may have ended before there was anybody to hear of it.
+    if (link.#end) link.closed(link.#end.reason, link.#end.error)
     link.#flush()
     return link
   }
@@ -66,7 +68,7 @@ export class Link implements StreamHandler {
   }
 
   closed(reason: string, error?: CygnetError): void {
-    this.#hasEnded = true
+    this.#end = { reason, error }
     this.#run((protocol) => {
       if (error) protocol.transportRefused(error)
       protocol.transportClosed(reason, this.#runtime.clock.now())
@@ -89,15 +91,15 @@ export class Link implements StreamHandler {
     this.#isBusy = true
     do {
       for (let event = protocol.pollEvent(); event; event = protocol.pollEvent()) this.#onEvent(event, this)
-      while (protocol.hasOutput && stream.queuedBytes < WRITE_AHEAD_BYTES && !this.#hasEnded) {
+      while (protocol.hasOutput && stream.queuedBytes < WRITE_AHEAD_BYTES && !this.#end) {
         const out = protocol.newTransmitVector()
         protocol.pollTransmit(out)
         stream.write(out.chunks, () => out.release())
       }
     } while (protocol.hasEvents)
     this.#isBusy = false
-    if (protocol.state === 'closed' && !this.#hasEnded) {
-      this.#hasEnded = true
+    if (protocol.state === 'closed' && !this.#end) {
+      this.#end = { reason: 'it was ended here', error: undefined }
       stream.end()
     }
     this.#arm(protocol)
