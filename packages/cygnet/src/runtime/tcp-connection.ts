@@ -32,11 +32,15 @@ export interface TcpConnectionOptions {
   readonly onClosed: (connection: TcpConnection) => void
 }
 
+/** An IP address as it is compared and shown: IPv4 comes on a dual-stack socket as ::ffff:a.b.c.d. */
+export const plainAddress = (address: string | undefined): string => {
+  const host = address ?? 'unknown'
+  return host.startsWith('::ffff:') && host.includes('.') ? host.slice(7) : host
+}
+
 /** `address:port`, an IPv6 address in brackets. */
 export const formatEndpoint = (address: string | undefined, port: number | undefined): string => {
-  const host = address ?? 'unknown'
-  // IPv4 on a dual-stack socket comes as ::ffff:a.b.c.d.
-  const plain = host.startsWith('::ffff:') && host.includes('.') ? host.slice(7) : host
+  const plain = plainAddress(address)
   return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`
 }
 
@@ -61,7 +65,7 @@ export class TcpConnection implements LimitedConnection {
     const { pool, clock } = options
     this.#options = options
     this.peerAddress = formatEndpoint(accepted.remoteAddress, accepted.remotePort)
-    this.address = accepted.remoteAddress ?? 'unknown'
+    this.address = plainAddress(accepted.remoteAddress)
     this.protocol = new TargetConnection({
       host: options.host,
       pool,

@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { CygnetError } from '../base/errors.ts'
 import type { ConnectionEvent } from '../session/target-connection.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
-import { formatEndpoint, TcpConnection, type TcpConnectionOptions } from './tcp-connection.ts'
+import { formatEndpoint, plainAddress, TcpConnection, type TcpConnectionOptions } from './tcp-connection.ts'
 import type { TlsPortal } from './tls.ts'
 
 export interface TcpServerOptions extends Omit<TcpConnectionOptions, 'onEvent' | 'onClosed'> {
@@ -93,7 +93,7 @@ export class TcpServer {
       return
     }
     const { connectionLimits, onEvent, tls } = this.#options
-    const refusal = connectionLimits.refusal(socket.remoteAddress)
+    const refusal = connectionLimits.refusal(plainAddress(socket.remoteAddress))
     if (refusal !== undefined) {
       const peerAddress = formatEndpoint(socket.remoteAddress, socket.remotePort)
       socket.destroy()
