@@ -23,7 +23,7 @@ const certificate = files.issue('portal', ca, { altNames: 'IP:127.0.0.1' })
 const trust = { host: '127.0.0.1', caFile: ca.certFile }
 
 /** A portal without targets, with or without TLS. */
-async function portal(t: TestContext, withTls: boolean) {
+async function portal(t: TestContext, withTls: boolean, connectionLimits = new ConnectionLimits()) {
   const log: string[] = []
   const pool = new BufferPool({ poison: true })
   const node = new TargetNode({ targets: [], clock: systemClock })
@@ -34,7 +34,7 @@ async function portal(t: TestContext, withTls: boolean) {
     pool,
     limits: defaultTargetLimits,
     budget: new MemoryBudget(2 ** 30),
-    connectionLimits: new ConnectionLimits(),
+    connectionLimits,
     clock: systemClock,
     onEvent: (_peer, event) => log.push('reason' in event ? String(event.reason) : event.kind),
     ...(withTls && {
@@ -142,4 +142,18 @@ test('a connection that the system could not accept is logged, and the next one 
     () => 'not accepted',
   )
   socket.destroy()
+})
+
+test('connections that shake hands at the same time do not pass the limit of their address together', async (t) => {
+  const limits = new ConnectionLimits({ connections: 100, connectionsPerAddress: 2, loginsAtOnce: 64 })
+  const { server, log, port } = await portal(t, true, limits)
+  const attempts = await Promise.allSettled([1, 2, 3, 4].map(() => connectTls({ ...trust, port })))
+  for (const attempt of attempts) {
+    if (attempt.status === 'fulfilled') t.after(() => attempt.value.destroy())
+  }
+  await until(
+    () => log.filter((line) => /2 connections from 127\.0\.0\.1 already/.test(line)).length === 2,
+    () => log.join(', '),
+  )
+  assert.equal(server.connections.size, 2)
 })

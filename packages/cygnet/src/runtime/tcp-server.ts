@@ -92,16 +92,25 @@ export class TcpServer {
       socket.destroy()
       return
     }
-    const { connectionLimits, onEvent, tls } = this.#options
-    const refusal = connectionLimits.refusal(plainAddress(socket.remoteAddress))
-    if (refusal !== undefined) {
-      const peerAddress = formatEndpoint(socket.remoteAddress, socket.remotePort)
-      socket.destroy()
-      onEvent(peerAddress, { kind: 'dropped', reason: refusal })
-      return
-    }
+    if (this.#isRefused(socket)) return
+    const { tls } = this.#options
     if (tls === undefined) this.#connect(socket)
-    else tls.accept(socket, (secured) => this.#connect(secured))
+    else {
+      tls.accept(socket, (secured) => {
+        // Others may have come in while it shook hands.
+        if (!this.#isRefused(secured)) this.#connect(secured)
+      })
+    }
+  }
+
+  #isRefused(socket: Socket): boolean {
+    const { connectionLimits, onEvent } = this.#options
+    const refusal = connectionLimits.refusal(plainAddress(socket.remoteAddress))
+    if (refusal === undefined) return false
+    const peerAddress = formatEndpoint(socket.remoteAddress, socket.remotePort)
+    socket.destroy()
+    onEvent(peerAddress, { kind: 'dropped', reason: refusal })
+    return true
   }
 
   #connect(socket: Socket): void {
