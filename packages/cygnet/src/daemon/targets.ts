@@ -58,6 +58,7 @@ async function openTarget(state: TargetState, surroundings: TargetSurroundings):
     access: state.access.map(accessRule),
     maxSessions,
     ...(state.moved && { moved: movedTo(state.moved) }),
+    removed: state.removed,
   })
   return { state, disks, units, target }
 }

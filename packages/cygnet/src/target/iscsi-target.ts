@@ -24,6 +24,8 @@ export interface TargetOptions {
   readonly maxSessions?: number
   /** Logins are sent elsewhere (RFC 7143 §11.13.5, class 1). */
   readonly moved?: { readonly address: string; readonly permanent: boolean }
+  /** It is gone for good, and logins are told so (0204). */
+  readonly removed?: boolean
 }
 
 const LARGEST_TSIH = 0xffff
@@ -42,6 +44,7 @@ export class IscsiTarget {
   readonly units: ReadonlyMap<number, LogicalUnit>
   readonly auth: AuthPolicy
   readonly moved: TargetOptions['moved']
+  readonly isRemoved: boolean
   readonly #groups: ReadonlySet<number> | undefined
   readonly #access: readonly AccessRule[]
   readonly #maxSessions: number
@@ -54,6 +57,7 @@ export class IscsiTarget {
     this.units = options.units
     this.auth = options.auth ?? noAuthentication
     this.moved = options.moved
+    this.isRemoved = options.removed ?? false
     this.#maxSessions = options.maxSessions ?? LARGEST_TSIH
     this.#groups = options.groups
     this.#access = options.access

@@ -242,6 +242,16 @@ describe('§11.13.5 sessions that cannot be', () => {
   })
 })
 
+const describeDisk = (setting: Setting, localAddress: string, value = 'All'): readonly string[] => {
+  const peer = new TestPeer({ host: setUp(setting).host, localAddress })
+  peer.login(discovery)
+  const [answer] = peer.text([['SendTargets', value]])
+  return Buffer.from(answer?.data ?? [])
+    .toString()
+    .split('\0')
+    .slice(0, -1)
+}
+
 describe('§11.13.5 redirection', () => {
   const redirected = (setting: Setting): [string, Map<string, string>] => {
     const [answer] = new TestPeer({ host: setUp(setting).host }).login(normal)
@@ -261,6 +271,12 @@ describe('§11.13.5 redirection', () => {
     assert.equal(redirected({ portal, target: { groups: new Set([2]) } })[0], '0203')
   })
 
+  test('a target that is removed says so, wherever the portal has moved, and is not discovered', () => {
+    const setting: Setting = { target: { removed: true }, portal: { moved: MOVED } }
+    assert.deepEqual(redirected(setting), ['0204', new Map()])
+    assert.deepEqual(describeDisk({ target: { removed: true } }, '127.0.0.1:3260'), [])
+  })
+
   test('discovery goes on at a portal that has moved', () => {
     const { host } = setUp({ portal: { moved: MOVED } })
     assert.equal(logIn(host, discovery), '0000')
@@ -268,15 +284,6 @@ describe('§11.13.5 redirection', () => {
 })
 
 describe('Appendix C SendTargets', () => {
-  const describeDisk = (setting: Setting, localAddress: string, value = 'All'): readonly string[] => {
-    const peer = new TestPeer({ host: setUp(setting).host, localAddress })
-    peer.login(discovery)
-    const [answer] = peer.text([['SendTargets', value]])
-    return Buffer.from(answer?.data ?? [])
-      .toString()
-      .split('\0')
-      .slice(0, -1)
-  }
   const record = (address: string): string[] => [`TargetName=${DISK}`, `TargetAddress=${address}`]
 
   test('an address is the advertised one, the one that is listened on, or the one that was reached', () => {

@@ -64,6 +64,9 @@ export class TargetPortal implements TargetHost {
     if (!target?.isServedBy(this.options.group)) {
       return refuse(LoginStatus.notFound, `there is no target ${identity.targetName} at this portal`)
     }
+    if (target.isRemoved) {
+      return refuse(LoginStatus.targetRemoved, `the target ${identity.targetName} is removed`)
+    }
     const moved = target.moved ?? this.options.moved
     if (moved) {
       const { targetMovedPermanently, targetMovedTemporarily } = LoginStatus
@@ -145,7 +148,7 @@ export class TargetPortal implements TargetHost {
   /** One target and the portals of its groups, nothing where the initiator may not log in to it. */
   #describe(target: IscsiTarget, identity: LoginIdentity): Pair[] {
     const address = addressOf(identity.peerAddress)
-    if (!target.accessFor({ ...identity, address, user: undefined })) return []
+    if (target.isRemoved || !target.accessFor({ ...identity, address, user: undefined })) return []
     const addresses = this.#node.portals
       .filter(({ options }) => target.isServedBy(options.group))
       .map(({ options }): Pair => {

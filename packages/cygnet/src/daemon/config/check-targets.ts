@@ -66,15 +66,26 @@ function checkGroups(part: SoundPart, { groups = [] }: TargetConfig, path: Path)
   })
 }
 
-function checkContent(part: SoundPart, { luns, moved }: TargetConfig, path: Path): Finding[] {
+function checkContent(part: SoundPart, { luns, moved, removed }: TargetConfig, path: Path): Finding[] {
   const lunsPath = [...path, 'luns']
   const findings = Object.entries(luns).flatMap(([key, lun]) => checkLun(part, key, lun, [...lunsPath, key]))
   const count = Object.keys(luns).length
-  if (moved && count > 0) {
+  if (moved && removed) {
+    const found = 'moved'
+    findings.push(
+      errorAtKey([...path, 'moved'], {
+        expected: 'no new place for a removed target',
+        found,
+        remedy: 'keep one of them',
+      }),
+    )
+  }
+  if ((moved || removed) && count > 0) {
     const found = count === 1 ? 'a LUN' : `${count} LUNs`
-    const remedy = 'remove luns, or remove moved to serve them here'
-    findings.push(errorAtKey(lunsPath, { expected: 'no LUNs where the target has moved', found, remedy }))
-  } else if (!moved && count === 0 && part.isWhole(part.inFile(path))) {
+    const [where, key] = moved ? ['has moved', 'moved'] : ['is removed', 'removed']
+    const remedy = `remove luns, or remove ${key} to serve them here`
+    findings.push(errorAtKey(lunsPath, { expected: `no LUNs where the target ${where}`, found, remedy }))
+  } else if (!moved && !removed && count === 0 && part.isWhole(part.inFile(path))) {
     const remedy = 'add luns: with 0: { file: disk.img } below it'
     findings.push(errorAtKey(lunsPath, { expected: 'at least one LUN', found: 'none', remedy }))
   }

@@ -155,6 +155,14 @@ const cases: Readonly<Record<string, readonly [yaml: string, message: RegExp][]>
       `targets:\n  ${name}:\n    moved: { to: san }\n    ▸luns: { 0: { memory: 1M } }\n`,
       /no LUNs where the target has moved, found a LUN: remove luns/,
     ],
+    [
+      `targets:\n  ${name}:\n    removed: true\n    ▸luns: { 0: { memory: 1M } }\n`,
+      /no LUNs where the target is removed, found a LUN: remove luns/,
+    ],
+    [
+      `targets:\n  ${name}:\n    removed: true\n    ▸moved: { to: san }\n`,
+      /no new place for a removed target, found moved: keep one of them/,
+    ],
     [`targets:\n  ${name}:\n    moved: { to: ▸:3260 }\n`, /HOST:PORT/],
   ],
   authentication: [

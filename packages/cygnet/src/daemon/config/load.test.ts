@@ -48,6 +48,7 @@ test('what a file leaves out has its default in the state', () => {
           },
         ],
         moved: null,
+        removed: false,
       },
     ],
     limits: defaultLimits,
@@ -201,6 +202,7 @@ test('every setting arrives in the state, normalised', () => {
       },
     ],
     moved: null,
+    removed: false,
   })
   assert.deepEqual(moved?.moved, { to: { host: '10.0.0.9', port: 99 }, permanent: false })
   assert.deepEqual(moved.groups, [1, 7])

@@ -84,6 +84,7 @@ function targetOf(
     auth,
     access: target.access?.map(ruleOf) ?? defaultAccess(auth),
     moved: movedOf(target.moved),
+    removed: target.removed,
   }
 }
 

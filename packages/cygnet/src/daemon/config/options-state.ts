@@ -81,6 +81,7 @@ export function stateOfOptions(options: ImageOptions): DesiredState {
             ? defaultAccess(null)
             : [{ initiators: 'any', addresses, users: 'any', luns: 'all', readOnly: false }],
         moved: null,
+        removed: false,
       },
     ],
     limits: defaultLimits,

@@ -258,6 +258,7 @@ const target = z
       )
       .optional(),
     moved: moved.describe('Sends logins elsewhere instead of serving the target.').optional(),
+    removed: flag().describe('Tells initiators that the target is gone for good.').default(false),
   })
   .meta({ title: 'a mapping with luns' })
 

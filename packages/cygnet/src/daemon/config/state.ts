@@ -60,6 +60,8 @@ export interface TargetState {
   /** The first rule that fits decides; where none does, the login is refused. */
   readonly access: readonly AccessRuleState[]
   readonly moved: MovedState | null
+  /** Logins are told that it is gone for good (status 0204). */
+  readonly removed: boolean
 }
 
 export interface LunState {
