@@ -80,8 +80,7 @@ async function discover(address: string, options: DiscoverOptions): Promise<void
         process.stdout.write(
           `  ${formatPortalAddress(portal)}${tag === undefined ? '' : `, portal group ${tag}`}\n`,
         )
-        // One after the other: the lines belong together, and nobody is in a hurry.
-        // oxlint-disable-next-line no-await-in-loop
+        // oxlint-disable-next-line no-await-in-loop -- one after the other: the lines belong together
         if (options.login && !(await tryLogin(initiator, target, tag, portal, settings))) failures++
       }
     }
