@@ -49,6 +49,8 @@ export class ScsiTask {
   readonly dataInLimitBytes: number
   /** Most bytes that the initiator will send: its Data-Out buffer. */
   readonly dataOutLimitBytes: number
+  /** Command priority: 0 where none was given, 1 (most) to 15 (least) (SAM-5 §8.7). */
+  readonly priority: number
 
   // Set by the logical unit when it accepts the CDB.
   /** What the CDB asks the device to receive; may be more or less than `dataOutLimitBytes`. */
@@ -59,6 +61,8 @@ export class ScsiTask {
 
   // Set by the logical unit before `taskDone`.
   status: ScsiStatus = ScsiStatus.good
+  /** Status qualifier, a retry delay for instance; 0: nothing to say (SAM-5 §5.3.2). 0..0xffff. */
+  statusQualifier = 0
   /** Fixed or descriptor format sense data, empty unless `status` is CHECK CONDITION. */
   sense: Uint8Array = NO_SENSE
   /** What the CDB asks the device to send (after its allocation length); for the residual count. */
@@ -80,6 +84,7 @@ export class ScsiTask {
     cdb: Uint8Array,
     dataInLimitBytes: number,
     dataOutLimitBytes: number,
+    priority = 0,
   ) {
     this.owner = owner
     this.nexus = nexus
@@ -89,6 +94,7 @@ export class ScsiTask {
     this.cdb = cdb
     this.dataInLimitBytes = dataInLimitBytes
     this.dataOutLimitBytes = dataOutLimitBytes
+    this.priority = priority
   }
 
   get isDone(): boolean {

@@ -79,10 +79,14 @@ export interface ScsiPort {
   /** Tasks end by an event of the protocol: the nexus gets a unit attention that says so (§11.14.5). */
   tasksCleared(): void
   /**
-   * A task management function for more than one task: `done` with the response code (§11.6.1) when all affected tasks
-   * have ended.
+   * A task management function that is not about one task: `done` with the response code (§11.6.1) when all affected
+   * tasks have ended, and for QUERY ASYNCHRONOUS EVENT with the additional response information (RFC 7144 §6.3).
    */
-  manage(taskManagementFunction: number, lun: number, done: (response: number) => void): void
+  manage(
+    taskManagementFunction: number,
+    lun: number,
+    done: (response: number, additionalResponse?: number) => void,
+  ): void
 }
 
 /** The target node, as a connection sees it. */

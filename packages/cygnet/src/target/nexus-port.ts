@@ -56,7 +56,11 @@ export class NexusPort implements ScsiPort {
     for (const unit of this.#distinctUnits()) unit.commandsClearedByProtocol(this.nexus)
   }
 
-  manage(taskManagementFunction: number, lun: number, done: (response: number) => void): void {
+  manage(
+    taskManagementFunction: number,
+    lun: number,
+    done: (response: number, additionalResponse?: number) => void,
+  ): void {
     const complete = (): void => done(TaskManagementResponseCode.functionComplete)
     if (!this.#mayManage(taskManagementFunction)) {
       done(TaskManagementResponseCode.functionAuthorizationFailed)
