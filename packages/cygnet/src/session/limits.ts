@@ -28,6 +28,18 @@ export interface TargetLimits {
   readonly discoveryIdleMs: number
   /** Wait for the data of aborted tasks that R2Ts have asked for (§4.2.3.3 a). */
   readonly drainTimeoutMs: number
+  /** Connections of one session, 1..65535 (MaxConnections). */
+  readonly maxConnections: number
+  /** Highest ErrorRecoveryLevel that is agreed to: 0, 1 or 2. */
+  readonly errorRecoveryLevel: number
+  /** Least wait before a lost connection is recovered, in seconds, 0..3600 (DefaultTime2Wait). */
+  readonly time2Wait: number
+  /** How long tasks of a lost connection are kept after that, in seconds, 0..3600 (DefaultTime2Retain). */
+  readonly time2Retain: number
+  /** Responses kept on a connection until the initiator has acknowledged them; at ErrorRecoveryLevel 1 and 2. */
+  readonly retainedResponses: number
+  /** Silence in the middle of a sequence of Data-Out after which it is asked for again; at ErrorRecoveryLevel 1 and 2. */
+  readonly sequenceTimeoutMs: number
 }
 
 export const defaultTargetLimits: TargetLimits = {
@@ -44,6 +56,12 @@ export const defaultTargetLimits: TargetLimits = {
   nopTimeoutMs: 15_000,
   discoveryIdleMs: 60_000,
   drainTimeoutMs: 3_000,
+  maxConnections: 32,
+  errorRecoveryLevel: 2,
+  time2Wait: 2,
+  time2Retain: 20,
+  retainedResponses: 4096,
+  sequenceTimeoutMs: 5_000,
 }
 
 /** §11.12: data segments of the login phase are never longer, whatever is declared. */

@@ -172,9 +172,20 @@ describe('integrity of the values with each other', () => {
   })
 
   test('§13.19 error recovery with sequences in order allows one outstanding R2T', () => {
-    const target = newTarget({ ErrorRecoveryLevel: 2 })
-    receive(target, ['ErrorRecoveryLevel', '1'], ['MaxOutstandingR2T', '4'])
-    assert.equal(target.checkIntegrity()?.key, 'MaxOutstandingR2T')
+    const target = newTarget({ ErrorRecoveryLevel: 2, MaxOutstandingR2T: 8 })
+    receive(target, ['MaxOutstandingR2T', '4'], ['ErrorRecoveryLevel', '1'])
+    assert.deepEqual(target.takeOutgoing(), [
+      ['ErrorRecoveryLevel', '1'],
+      ['MaxOutstandingR2T', '1'],
+    ])
+    assert.equal(target.checkIntegrity(), undefined)
+  })
+
+  test('§13.19 several outstanding R2Ts that were agreed on first leave no error recovery', () => {
+    const target = newTarget({ ErrorRecoveryLevel: 2, MaxOutstandingR2T: 8 })
+    receive(target, ['MaxOutstandingR2T', '4'])
+    receive(target, ['ErrorRecoveryLevel', '1'])
+    assert.equal(target.number('ErrorRecoveryLevel'), 0)
   })
 
   test('the parameters of a session where nothing was negotiated are the defaults', () => {

@@ -36,6 +36,8 @@ export interface NegotiationViolation {
 export type Preferences = { readonly [name in KeyName]?: number | boolean | readonly string[] }
 
 const NONE: readonly string[] = ['None']
+/** MaxBurstLength bounds FirstBurstLength (§13.14), ErrorRecoveryLevel bounds MaxOutstandingR2T (§13.19). */
+const decidesOthers: ReadonlySet<string> = new Set(['MaxBurstLength', 'ErrorRecoveryLevel'])
 const RESPONSE_ONLY: ReadonlySet<KeyUse> = new Set<KeyUse>(['LO', 'IO'])
 
 const encode = (value: KeyValue): string =>
@@ -247,10 +249,9 @@ export class Negotiator {
     )
   }
 
-  /** SessionType decides what is irrelevant, MaxBurstLength bounds FirstBurstLength: they are looked at first. */
+  /** SessionType decides what is irrelevant, and some keys bound others: they are looked at first. */
   #sorted(pairs: readonly Pair[]): readonly Pair[] {
-    const first = (pair: Pair): number =>
-      pair[0] === 'SessionType' ? 0 : pair[0] === 'MaxBurstLength' ? 1 : 2
+    const first = ([key]: Pair): number => (key === 'SessionType' ? 0 : decidesOthers.has(key) ? 1 : 2)
     return pairs.toSorted((a, b) => first(a) - first(b))
   }
 
@@ -357,6 +358,9 @@ export class Negotiator {
     let selected = spec.result === 'minimum' ? Math.min(offered, wanted) : Math.max(offered, wanted)
     if (key === 'FirstBurstLength') selected = Math.min(selected, this.number('MaxBurstLength'))
     if (key === 'ErrorRecoveryLevel' && this.isDiscovery) selected = 0
+    // §13.19: one outstanding R2T, where sequences are in order and may be recovered. What is settled first decides.
+    if (key === 'ErrorRecoveryLevel' && this.number('MaxOutstandingR2T') > 1) selected = 0
+    if (key === 'MaxOutstandingR2T' && this.number('ErrorRecoveryLevel') > 0) selected = 1
     this.#newlyAgreed.set(key, selected)
     return this.#answer(key, encode(selected))
   }
