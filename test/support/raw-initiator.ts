@@ -77,6 +77,15 @@ interface Waiter {
   reject(error: Error): void
 }
 
+/** RFC 7143 §4.2.2.1: one numbering for all connections of a session. */
+class CommandNumbers {
+  cmdSn = 1
+  expCmdSn = 1
+  maxCmdSn = 1
+  /** Called when MaxCmdSN has moved. */
+  readonly waiters = new Set<() => void>()
+}
+
 /** `a` before `b` in RFC 1982 arithmetic of 32 bits. */
 const before = (a: number, b: number): boolean => ((a - b) | 0) < 0
 
@@ -96,10 +105,7 @@ export class RawInitiator {
   /** Resolves when the target has closed or reset the connection, or `close` was called. */
   readonly closed: Promise<void>
   answerPings = true
-  cmdSn = 1
   expStatSn = 0
-  expCmdSn = 1
-  maxCmdSn = 1
   /** Bytes and PDUs received so far. */
   receivedBytes = 0
   timeoutMs = DEFAULT_TIMEOUT_MS
@@ -115,7 +121,7 @@ export class RawInitiator {
   readonly #inbox: ReceivedPdu[] = []
   readonly #waiters: Waiter[] = []
   readonly #exchanges = new Map<number, Exchange>()
-  readonly #windowWaiters: Waiter[] = []
+  #numbers = new CommandNumbers()
 
   private constructor(socket: Socket) {
     this.socket = socket
@@ -152,6 +158,24 @@ export class RawInitiator {
     if (statusClass === 0) return initiator
     initiator.close()
     throw new Error(`login failed with status class ${statusClass}, detail ${statusDetail}`)
+  }
+
+  /** From now on, commands are numbered together with those of another connection: both are of one session. */
+  joinSession(other: RawInitiator): void {
+    this.#numbers = other.#numbers
+  }
+
+  get cmdSn(): number {
+    return this.#numbers.cmdSn
+  }
+  set cmdSn(cmdSn: number) {
+    this.#numbers.cmdSn = cmdSn
+  }
+  get expCmdSn(): number {
+    return this.#numbers.expCmdSn
+  }
+  get maxCmdSn(): number {
+    return this.#numbers.maxCmdSn
   }
 
   get isClosed(): boolean {
@@ -207,7 +231,8 @@ export class RawInitiator {
     this.#loginKeys = new Map()
     const identity: Record<string, string> = {
       InitiatorName: options.initiatorName ?? 'iqn.2026-11.dev.example:raw',
-      SessionType: options.target === undefined ? 'Discovery' : 'Normal',
+      // Of leading logins only.
+      ...(options.tsih ? {} : { SessionType: options.target === undefined ? 'Discovery' : 'Normal' }),
       ...(options.target === undefined ? {} : { TargetName: options.target }),
     }
     const operational: Record<string, string> = {
@@ -355,8 +380,21 @@ export class RawInitiator {
   }
 
   async #windowOpen(): Promise<void> {
+    const { waiters } = this.#numbers
+    const end = performance.now() + this.timeoutMs
     while (before(this.maxCmdSn, this.cmdSn)) {
-      await this.#wait(this.#windowWaiters, this.timeoutMs, 'the command window to open')
+      if (this.#isClosed) throw this.#failure ?? new Error('the connection was closed')
+      const leftMs = end - performance.now()
+      if (leftMs <= 0) throw new Error(`waited ${this.timeoutMs} ms for the command window to open`)
+      await new Promise<void>((resolve) => {
+        const go = (): void => {
+          clearTimeout(timer)
+          waiters.delete(go)
+          resolve()
+        }
+        const timer = setTimeout(go, leftMs)
+        waiters.add(go)
+      })
     }
   }
 
@@ -424,10 +462,11 @@ export class RawInitiator {
   #count(pdu: ReceivedPdu): void {
     if (pdu.takesStatSn) this.expStatSn = (pdu.statSn + 1) >>> 0
     // A Data-In with no status has ExpCmdSN and MaxCmdSN too; the smaller never overrides the greater (RFC 7143 §4.2.2.1).
-    if (before(this.expCmdSn, pdu.expCmdSn)) this.expCmdSn = pdu.expCmdSn
-    if (!before(this.maxCmdSn, pdu.maxCmdSn)) return
-    this.maxCmdSn = pdu.maxCmdSn
-    for (const waiter of this.#windowWaiters.splice(0)) waiter.resolve(pdu)
+    const numbers = this.#numbers
+    if (before(numbers.expCmdSn, pdu.expCmdSn)) numbers.expCmdSn = pdu.expCmdSn
+    if (!before(numbers.maxCmdSn, pdu.maxCmdSn)) return
+    numbers.maxCmdSn = pdu.maxCmdSn
+    for (const go of numbers.waiters) go()
   }
 
   /** Runs inside the parser, for the very next PDU may carry digests. */
@@ -449,6 +488,7 @@ export class RawInitiator {
   #fail(error: Error): void {
     for (const exchange of this.#exchanges.values()) exchange.fail(error)
     this.#exchanges.clear()
-    for (const waiter of [...this.#waiters.splice(0), ...this.#windowWaiters.splice(0)]) waiter.reject(error)
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error)
+    for (const go of this.#numbers.waiters) go()
   }
 }
