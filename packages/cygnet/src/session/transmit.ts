@@ -27,8 +27,9 @@ export class TransmitVector {
   #end = 0
   #lengthBytes = 0
 
-  constructor(pool: BufferPool) {
-    this.#slab = pool.take(SLAB_BYTES)
+  /** `slabBytes`: at least 16 KiB; smaller batches, where many of them are made for little data. */
+  constructor(pool: BufferPool, slabBytes = SLAB_BYTES) {
+    this.#slab = pool.take(slabBytes)
   }
 
   /** View of the slab, for encoding at the offset that `beginPdu` gave. */
@@ -42,7 +43,7 @@ export class TransmitVector {
 
   /** No room for another PDU. */
   get isFull(): boolean {
-    return this.#lengthBytes >= BATCH_BYTES || this.#end + LARGEST_COPIED_PDU_BYTES > SLAB_BYTES
+    return this.#lengthBytes >= BATCH_BYTES || this.#end + LARGEST_COPIED_PDU_BYTES > this.#slab.bytes.length
   }
 
   /** A slot for 48 header bytes; only when not full. */
@@ -132,6 +133,8 @@ export interface Numbering {
 export interface Outgoing {
   /** Memory that it holds while it waits and that nothing else bounds. */
   readonly heldBytes: number
+  /** It belongs to a task, which may go on on another connection: it is withdrawn then, not discarded. Such items hold nothing. */
+  readonly isOfTask?: true
   /** Encodes one PDU into `out`; true when there is nothing more of it to send. */
   transmit(out: TransmitVector): boolean
   /** The connection ended first. */
@@ -178,6 +181,12 @@ export class TransmitQueue {
     this.#items = []
     this.#head = 0
     return false
+  }
+
+  /** Takes out what belongs to tasks: they go on elsewhere. */
+  withdrawTasks(): void {
+    this.#items = this.#items.slice(this.#head).filter(({ isOfTask }) => isOfTask !== true)
+    this.#head = 0
   }
 
   discardAll(): void {
