@@ -2,7 +2,8 @@ import { get8 } from '../scsi/fields.ts'
 import type { SenseData } from '../scsi/sense.ts'
 import { illegalRequest, invalidCdbField } from '../scsi/sense.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
-import { cdbLength } from '../scsi/opcodes.ts'
+import { cdbControlAt, cdbServiceAction, lengthOfCdb } from '../scsi/cdb.ts'
+import { Opcode } from '../scsi/opcodes.ts'
 import type { Step } from './operation.ts'
 
 export const CommandFlag = {
@@ -23,9 +24,11 @@ export type ReservationClass = 'allowed' | 'read' | 'write'
 export interface Command {
   readonly name: string
   readonly opcode: number
-  /** Bits 4..0 of byte 1, where the opcode alone does not say which command it is. */
+  /** Bits 4..0 of byte 1 (bytes 8 and 9 of a variable length CDB), where the opcode alone does not say which command it is. */
   readonly serviceAction?: number
-  /** CDB usage data in hexadecimal: the bits that the unit looks at. Every other bit must be zero. */
+  /**
+   * CDB usage data in hexadecimal: the bits that the unit looks at, NACA in CONTROL aside. Every other bit must be zero.
+   */
   readonly usage: string
   /** Bits that older standards defined and that may be set without effect, like `usage`. */
   readonly ignored?: string
@@ -44,6 +47,9 @@ export interface TableEntry extends Command {
   readonly allowedBits: Uint8Array
 }
 
+/** NACA in CONTROL, which the unit looks at in every command. */
+const NACA = 0x04
+
 type Slot = TableEntry | ReadonlyMap<number, TableEntry> | undefined
 
 /** Finds commands, and checks CDBs against their usage data. */
@@ -53,7 +59,7 @@ export class CommandTable {
   readonly #slots: Slot[] = Array.from<Slot>({ length: 256 }).fill(undefined)
 
   constructor(commands: readonly Command[]) {
-    const order = (command: Command): number => command.opcode * 32 + (command.serviceAction ?? 0)
+    const order = (command: Command): number => command.opcode * 0x1_0000 + (command.serviceAction ?? 0)
     this.entries = commands.map(toEntry).toSorted((a, b) => order(a) - order(b))
     for (const entry of this.entries) {
       const slot = this.#slots[entry.opcode]
@@ -68,6 +74,11 @@ export class CommandTable {
     return slot instanceof Map ? slot.get(serviceAction) : (slot as TableEntry | undefined)
   }
 
+  /** The command that a CDB is. */
+  entryFor(cdb: Uint8Array): TableEntry | undefined {
+    return this.find(get8(cdb, 0), cdbServiceAction(cdb))
+  }
+
   /** Whether the opcode is known, and has service actions. */
   kind(opcode: number): 'unknown' | 'plain' | 'service-actions' {
     const slot = this.#slots[opcode]
@@ -75,8 +86,9 @@ export class CommandTable {
     return slot instanceof Map ? 'service-actions' : 'plain'
   }
 
-  /** Why `find` found nothing. */
+  /** Why there is no entry. */
   unknown(opcode: number): SenseData {
+    if (opcode === Opcode.variableLength && this.kind(opcode) !== 'unknown') return invalidCdbField(8, 7)
     if (this.kind(opcode) === 'service-actions') return invalidCdbField(1, 4)
     return illegalRequest(AdditionalSense.invalidOperationCode)
   }
@@ -84,25 +96,32 @@ export class CommandTable {
 
 function toEntry(command: Command): TableEntry {
   const usageBytes = fromHex(command.usage)
-  const expectedBytes = cdbLength(command.opcode)
-  if (usageBytes.length !== expectedBytes) {
+  if (usageBytes.length !== lengthOfCdb(usageBytes)) {
     throw new RangeError(`${command.name}: CDB usage data of ${usageBytes.length} bytes`)
   }
+  const controlAt = cdbControlAt(command.opcode)
+  usageBytes[controlAt] = NACA | get8(usageBytes, controlAt)
   const allowedBits = Uint8Array.from(usageBytes)
   allowedBits[0] = 0xff
-  if (command.serviceAction !== undefined) allowedBits[1] = 0x1f | get8(usageBytes, 1)
+  if (command.opcode === Opcode.variableLength) allowedBits.fill(0xff, 8, 10)
+  else if (command.serviceAction !== undefined) allowedBits[1] = 0x1f | get8(usageBytes, 1)
   if (command.ignored !== undefined) {
     for (const [i, bits] of fromHex(command.ignored).entries()) allowedBits[i] = bits | get8(allowedBits, i)
   }
   return { ...command, usageBytes, allowedBits }
 }
 
+/** ADDITIONAL CDB LENGTH is the command's, and its transport brought all of it. */
+const isWhole = ({ usageBytes }: TableEntry, cdb: Uint8Array): boolean =>
+  lengthOfCdb(cdb) === usageBytes.length && cdb.length >= usageBytes.length
+
 const fromHex = (text: string): Uint8Array =>
   Uint8Array.from(text.replaceAll(' ', '').match(/../g) ?? [], (digits) => Number.parseInt(digits, 16))
 
-/** INVALID FIELD IN CDB with a pointer to the first bit that must be zero and is not. */
+/** INVALID FIELD IN CDB with a pointer to the first bit that must be zero and is not, or to a length that is not right. */
 export function checkUsage(entry: TableEntry, cdb: Uint8Array): SenseData | undefined {
   const { allowedBits } = entry
+  if (entry.opcode === Opcode.variableLength && !isWhole(entry, cdb)) return invalidCdbField(7, 7)
   for (let i = 1; i < allowedBits.length; i++) {
     const wrong = get8(cdb, i) & ~get8(allowedBits, i)
     if (wrong !== 0) return invalidCdbField(i, 31 - Math.clz32(wrong))

@@ -1,26 +1,33 @@
-import { get8 } from '../scsi/fields.ts'
 import { assert } from '../base/assert.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
+import { cdbControlAt, hasNaca } from '../scsi/cdb.ts'
+import { get8 } from '../scsi/fields.ts'
+import type { PendingEvent } from '../scsi/pending-event.ts'
 import type { SenseData } from '../scsi/sense.ts'
-import { illegalRequest, SenseKey } from '../scsi/sense.ts'
+import { illegalRequest, invalidCdbField, SenseKey } from '../scsi/sense.ts'
 import { ScsiStatus } from '../scsi/status.ts'
 import type { Nexus, ScsiTask } from '../scsi/task.ts'
 import { TaskAttribute } from '../scsi/task.ts'
+import { isBlockedByAca, statusDuringAca } from './aca.ts'
 import type { CommandTable, TableEntry } from './command-table.ts'
 import { checkUsage, CommandFlag } from './command-table.ts'
-import type { LogicalUnit, NexusLoss } from './logical-unit.ts'
-import type { AbortGroup, OperationHost, Step } from './operation.ts'
+import type { LogicalUnit, NexusLoss, ResetCause } from './logical-unit.ts'
+import { NexusAttentions } from './nexus-attentions.ts'
+import type { AbortGroup, OperationHost, Phase, Step } from './operation.ts'
 import { Operation } from './operation.ts'
 import { RangeLocks } from './range-locks.ts'
 import { TaskSet } from './task-set.ts'
 import type { UnitAttention } from './unit-attention.ts'
-import { UnitAttentionQueue } from './unit-attention.ts'
 
 /** Tasks that a unit holds unless told otherwise. */
 export const DEFAULT_TASK_LIMIT = 1024
 
-/** Initiator ports whose loss is remembered until they come back. */
-const LOST_PORTS_LIMIT = 1024
+/** QERR of the control mode page: which tasks end with one that ends with CHECK CONDITION (SPC-5 §7.5.10). */
+export const QueueError = { none: 0, all: 1, faultedNexus: 3 } as const
+export type QueueError = (typeof QueueError)[keyof typeof QueueError]
+
+/** Status qualifier of BUSY and TASK SET FULL: come again after 100 ms (SAM-5 §5.3.2). */
+const RETRY_DELAY = 1
 
 /** The run queue forgets what it has run after so many steps, however long the loop goes on. */
 const RUN_QUEUE_PAGE = 1024
@@ -35,6 +42,8 @@ const RUN_QUEUE_PAGE = 1024
  *
  * An aborted operation that waits for the initiator or for others ends at once; one that waits for the store ends
  * when the store is done, because the store still uses its memory.
+ *
+ * During an ACA condition (see `aca.ts`) an operation whose turn comes is left aside, `blocked`, until that is over.
  */
 export abstract class DeviceServer implements LogicalUnit, OperationHost {
   protected abstract readonly table: CommandTable
@@ -45,10 +54,9 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   readonly #free: Operation[] = []
   readonly #runQueue: Operation[] = []
   #running = false
-  readonly #nexuses = new Map<Nexus, UnitAttentionQueue>()
-  readonly #lostPorts = new Map<string, NexusLoss>()
-  /** Unit attentions pending over all nexuses: zero, almost always. */
-  #attentions = 0
+  readonly #attentions = new NexusAttentions()
+  /** The nexus that an ACA condition is in effect for. */
+  #faulted: Nexus | undefined
   readonly #dispatch: Step = (op) => this.#start(op)
   readonly #idle: Step = () => assert(false, 'an idle operation ran')
 
@@ -59,11 +67,21 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
 
   abstract get descriptorSense(): boolean
 
+  abstract get queueError(): QueueError
+
+  /** NORMACA: whether NACA in a CDB of this nexus has its effect, or is refused. */
+  protected abstract mayUseAca(nexus: Nexus): boolean
+
   /** The device type's own reasons to refuse a command that is otherwise in order. */
   protected abstract refuse(entry: TableEntry, nexus: Nexus): SenseData | undefined
 
   /** Back to the state after power on, where the standards ask for it. */
-  protected abstract onReset(): void
+  protected abstract onReset(cause: ResetCause): void
+
+  /** A deferred error that is yet to be reported, and stays so. */
+  protected deferredError(): SenseData | undefined {
+    return undefined
+  }
 
   abstract close(done: () => void): void
 
@@ -74,64 +92,82 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   // Nexuses and unit attentions.
 
   attachNexus(nexus: Nexus): void {
-    const queue = new UnitAttentionQueue()
-    this.#nexuses.set(nexus, queue)
-    const lost = this.#lostPorts.get(nexus.initiatorPortName)
-    this.#lostPorts.delete(nexus.initiatorPortName)
-    this.#establish(queue, lost === 'nexus-loss' ? AdditionalSense.nexusLoss : AdditionalSense.powerOnOrReset)
+    this.#attentions.attach(nexus)
   }
 
   detachNexus(nexus: Nexus, loss: NexusLoss): void {
-    this.#attentions -= this.#nexuses.get(nexus)?.length ?? 0
-    this.#nexuses.delete(nexus)
-    this.#lostPorts.delete(nexus.initiatorPortName)
-    this.#lostPorts.set(nexus.initiatorPortName, loss)
-    if (this.#lostPorts.size > LOST_PORTS_LIMIT) {
-      for (const oldest of this.#lostPorts.keys()) {
-        this.#lostPorts.delete(oldest)
-        break
-      }
-    }
-    this.#abortTasks((task) => task.nexus === nexus, nothing)
+    this.#attentions.detach(nexus, loss)
+    this.abortNexus(nexus, nothing)
   }
 
   /** Establishes a unit attention for every nexus, except the one that caused it. */
   attention(code: UnitAttention, except?: Nexus): void {
-    for (const [nexus, queue] of this.#nexuses) if (nexus !== except) this.#establish(queue, code)
+    this.#attentions.establishForAll(code, except)
   }
 
   commandsClearedByProtocol(nexus: Nexus): void {
-    const queue = this.#nexuses.get(nexus)
-    if (queue) this.#establish(queue, AdditionalSense.commandsClearedByProtocolEvent)
+    this.#attentions.establish(nexus, AdditionalSense.commandsClearedByProtocolEvent)
   }
 
-  #establish(queue: UnitAttentionQueue, code: UnitAttention): void {
-    this.#attentions -= queue.length
-    queue.establish(code)
-    this.#attentions += queue.length
+  clearAttention(nexus: Nexus, code: UnitAttention): void {
+    this.#attentions.clear(nexus, code)
   }
 
   /** The nexus's most urgent unit attention as sense data, cleared by taking it. */
   takeAttention(nexus: Nexus): SenseData | undefined {
-    if (this.#attentions === 0) return undefined
-    const additional = this.#nexuses.get(nexus)?.take()
+    const additional = this.#attentions.take(nexus)
     if (additional === undefined) return undefined
-    this.#attentions--
+    if (additional === AdditionalSense.reportedLunsDataChanged) nexus.lunsChangeHeard?.()
     return { key: SenseKey.unitAttention, additional }
+  }
+
+  pendingEvent(nexus: Nexus): PendingEvent | undefined {
+    const deferred = this.deferredError()
+    const additional = this.#attentions.first(nexus)
+    const count = this.#attentions.count(nexus) + (deferred ? 1 : 0)
+    const attention = additional === undefined ? undefined : { key: SenseKey.unitAttention, additional }
+    const sense = attention ?? deferred
+    return sense && { sense, hasMore: count > 1 }
+  }
+
+  /** What REPORT LUNS makes known (SPC-5 §6.33). */
+  protected readonly lunsReported = (nexus: Nexus): void => {
+    this.#attentions.clear(nexus, AdditionalSense.reportedLunsDataChanged)
+    nexus.lunsChangeHeard?.()
   }
 
   // Tasks.
 
   submit(task: ScsiTask): void {
-    if (this.#operations.size >= this.#taskLimit) {
-      task.status = ScsiStatus.taskSetFull
-      task.finish()
-      return
+    if (this.#faulted !== undefined || this.#operations.size >= this.#taskLimit) {
+      const status = this.#admission(task)
+      if (status !== ScsiStatus.good) {
+        task.status = status
+        if (status !== ScsiStatus.acaActive) task.statusQualifier = RETRY_DELAY
+        task.finish()
+        return
+      }
     }
     const op = this.#free.pop() ?? new Operation(this, this.#idle)
     op.begin(task, this.#dispatch)
     this.#operations.set(task, op)
     if (this.#taskSet.admit(op)) this.wake(op)
+  }
+
+  /** What a task that may not be welcome ends with at once, or GOOD. */
+  #admission(task: ScsiTask): ScsiStatus {
+    if (this.#faulted !== undefined) {
+      const status = statusDuringAca(task, this.#faulted, this.#taskSet.hasAca)
+      if (status !== ScsiStatus.good) return status
+      // A set that is full of blocked tasks is what it may have come for.
+      if (task.attribute === TaskAttribute.aca || this.#operations.size < this.#taskLimit) return status
+    }
+    return this.hasTasks(task.nexus) ? ScsiStatus.taskSetFull : ScsiStatus.busy
+  }
+
+  hasTasks(nexus: Nexus): boolean {
+    for (const [task, op] of this.#operations) if (task.nexus === nexus && !op.aborted) return true
+    return false
   }
 
   resume(task: ScsiTask): void {
@@ -152,6 +188,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     let ran = 0
     for (let op = queue[ran]; op !== undefined; op = queue[ran]) {
       if (op.aborted) this.end(op)
+      else if (this.#faulted !== undefined && isBlockedByAca(op.task)) op.phase = 'blocked'
       else op.next(op)
       if (++ran === RUN_QUEUE_PAGE) {
         queue.splice(0, RUN_QUEUE_PAGE)
@@ -166,13 +203,17 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   #start(op: Operation): void {
     const { task } = op
     const cdb = task.cdb
-    const entry = this.table.find(get8(cdb, 0), get8(cdb, 1) & 0x1f)
-    if (this.#attentions > 0 && (entry === undefined || !(entry.flags & CommandFlag.quiet))) {
+    const entry = this.table.entryFor(cdb)
+    if (this.#attentions.hasAny && (entry === undefined || !(entry.flags & CommandFlag.quiet))) {
       const attention = this.takeAttention(task.nexus)
       if (attention) return op.check(attention)
     }
-    if (task.attribute === TaskAttribute.aca) return op.check(illegalRequest(AdditionalSense.invalidMessage))
+    if (task.attribute === TaskAttribute.aca && task.nexus !== this.#faulted) {
+      return op.check(illegalRequest(AdditionalSense.invalidMessage))
+    }
     if (entry === undefined) return op.check(this.unknownCommand(get8(cdb, 0)))
+    if (hasNaca(cdb) && !this.mayUseAca(task.nexus))
+      return op.check(invalidCdbField(cdbControlAt(entry.opcode), 2))
     const problem = checkUsage(entry, cdb) ?? this.refuse(entry, task.nexus)
     if (problem) return op.check(problem)
     entry.start(op)
@@ -195,9 +236,53 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     this.#taskSet.remove(op)
     op.recycle(this.#idle)
     this.#free.push(op)
+    if (task.status === ScsiStatus.checkCondition && !task.aborted) this.#failed(task)
     task.finish()
     for (const group of groups) leave(group)
-    for (let next = this.#taskSet.takeEnabled(); next; next = this.#taskSet.takeEnabled()) this.wake(next)
+    this.#startEnabled()
+  }
+
+  #startEnabled(): void {
+    while (this.#faulted === undefined) {
+      const op = this.#taskSet.takeEnabled()
+      if (op === undefined) return
+      this.wake(op)
+    }
+  }
+
+  // Errors.
+
+  /** A task ends with CHECK CONDITION: what that does to others (SAM-5 §5.9.2, QERR), before its transport hears of it. */
+  #failed(task: ScsiTask): void {
+    const { nexus } = task
+    const wasFaulted = this.#faulted
+    const establishes = hasNaca(task.cdb) && this.mayUseAca(nexus)
+    // A second one of another nexus, whose PREEMPT AND ABORT failed, there cannot be.
+    if (establishes && wasFaulted === undefined) this.#faulted = nexus
+    if (this.queueError === QueueError.all) this.#clearTasks(nexus, nothing)
+    else if (this.queueError === QueueError.faultedNexus)
+      this.#abortTasks((other) => other.nexus === nexus, nothing)
+    // §5.9.5: the failure of a task with the ACA attribute ends the condition, or is a new one.
+    if (wasFaulted === nexus && !establishes) this.#endAca()
+  }
+
+  #endAca(): void {
+    this.#faulted = undefined
+    this.#unblock()
+  }
+
+  #unblock(): void {
+    const blocked = [...this.#operations.values()].filter((op) => op.phase === 'blocked')
+    // One that runs may end others.
+    for (const op of blocked) if (op.phase === 'blocked') this.wake(op)
+    this.#startEnabled()
+  }
+
+  clearAca(nexus: Nexus, done: () => void): void {
+    if (this.#faulted !== nexus) return done()
+    this.#faulted = undefined
+    this.#abortTasks((task) => task.attribute === TaskAttribute.aca, done)
+    this.#unblock()
   }
 
   // Task management.
@@ -207,20 +292,31 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   }
 
   abortTaskSet(nexus: Nexus, everyNexus: boolean, done: () => void): void {
-    if (everyNexus) {
-      const others = new Set<Nexus>()
-      for (const task of this.#operations.keys()) if (task.nexus !== nexus) others.add(task.nexus)
-      for (const other of others) {
-        const queue = this.#nexuses.get(other)
-        if (queue) this.#establish(queue, AdditionalSense.commandsCleared)
-      }
-    }
-    this.#abortTasks((task) => everyNexus || task.nexus === nexus, done)
+    if (everyNexus) this.#clearTasks(nexus, done)
+    else this.#abortTasks((task) => task.nexus === nexus, done)
   }
 
-  reset(done: () => void): void {
-    this.onReset()
-    this.attention(AdditionalSense.busDeviceReset)
+  /** Ends the tasks of every nexus, and tells those whose doing it is not (TAS = 0). */
+  #clearTasks(cause: Nexus, done: () => void): void {
+    const others = new Set<Nexus>()
+    for (const task of this.#operations.keys()) if (task.nexus !== cause) others.add(task.nexus)
+    for (const other of others) this.#attentions.establish(other, AdditionalSense.commandsCleared)
+    this.#abortTasks(() => true, done)
+  }
+
+  /** Ends all tasks of a nexus, and its ACA condition. */
+  protected abortNexus(nexus: Nexus, done: () => void): void {
+    const wasFaulted = this.#faulted === nexus
+    if (wasFaulted) this.#faulted = undefined
+    this.#abortTasks((task) => task.nexus === nexus, done)
+    if (wasFaulted) this.#unblock()
+  }
+
+  reset(done: () => void, cause: ResetCause = 'reset'): void {
+    this.onReset(cause)
+    this.#faulted = undefined
+    this.#attentions.forgetLostPorts()
+    this.attention(cause === 'reset' ? AdditionalSense.busDeviceReset : AdditionalSense.powerOnOrReset)
     this.#abortTasks(() => true, done)
   }
 
@@ -238,11 +334,14 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     }
     for (const task of affected) {
       const op = this.#operations.get(task)
-      if (op && (op.phase === 'dormant' || op.phase === 'data' || op.phase === 'locked')) this.end(op)
+      if (op && ENDS_AT_ONCE.has(op.phase)) this.end(op)
     }
     leave(group)
   }
 }
+
+/** Nobody else has to do with an operation in one of these. */
+const ENDS_AT_ONCE: ReadonlySet<Phase> = new Set<Phase>(['dormant', 'data', 'locked', 'blocked'])
 
 const nothing = (): void => undefined
 

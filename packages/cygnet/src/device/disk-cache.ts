@@ -26,6 +26,10 @@ export class DiskCache {
     }
   }
 
+  get deferredError(): SenseData | undefined {
+    return this.#deferred
+  }
+
   /** The failure of a background flush, cleared by taking it. */
   takeDeferredError(): SenseData | undefined {
     const error = this.#deferred

@@ -10,7 +10,8 @@ import type { DiskProvisioning } from './disk-provisioning.ts'
 import type { DiskReadWrite } from './disk-read-write.ts'
 import type { DiskVerify } from './disk-verify.ts'
 import type { Step } from './operation.ts'
-import { inquiry, reportLuns, reportTaskManagement, testUnitReady } from './primary-commands.ts'
+import type { DiskXor } from './disk-xor.ts'
+import { inquiry, reportTaskManagement, testUnitReady } from './primary-commands.ts'
 
 export interface DiskParts {
   readonly about: DiskInquiry
@@ -21,8 +22,10 @@ export interface DiskParts {
   readonly atomic: DiskAtomic
   readonly provisioning: DiskProvisioning
   readonly lbaStatus: DiskLbaStatus
+  readonly xor: DiskXor
   /** UNMAP exists only where the store can release space. */
   readonly canUnmap: boolean
+  readonly reportLuns: Step
   readonly requestSense: Step
   readonly reportOpcodes: Step
 }
@@ -121,7 +124,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     reservation: 'allowed',
     flags: quiet,
     timeoutS: QUICK,
-    start: reportLuns,
+    start: parts.reportLuns,
   },
   {
     name: 'REPORT SUPPORTED OPERATION CODES',
@@ -214,7 +217,7 @@ const mediumRows = ({ about, cache, lbaStatus, readWrite, verify }: DiskParts): 
   ]),
 ]
 
-const writeRows = ({ atomic, provisioning, readWrite, verify }: DiskParts): Command[] => [
+const writeRows = ({ atomic, provisioning, readWrite, verify, xor }: DiskParts): Command[] => [
   ...family({ reservation: 'write', flags: medium | write, timeoutS: TRANSFER, start: readWrite.write }, [
     ['WRITE (6)', Opcode.write6, '0a 1f ff ff ff 00'],
     ['WRITE (10)', Opcode.write10, '2a 18 ff ff ff ff 3f ff ff 00', '00 02'],
@@ -252,6 +255,27 @@ const writeRows = ({ atomic, provisioning, readWrite, verify }: DiskParts): Comm
     flags: medium | write,
     timeoutS: TRANSFER,
     start: atomic.orWrite,
+  },
+  {
+    name: 'XDWRITEREAD (10)',
+    opcode: Opcode.xdWriteRead10,
+    usage: '53 1c ff ff ff ff 3f ff ff 00',
+    ignored: '00 02',
+    reservation: 'write',
+    flags: medium | write,
+    timeoutS: TRANSFER,
+    start: xor.xdWriteRead,
+  },
+  {
+    name: 'XDWRITEREAD (32)',
+    opcode: Opcode.variableLength,
+    serviceAction: ServiceAction.xdWriteRead32,
+    usage: `7f 00 00 00 00 00 3f 18 00 07 1c 00 ${'ff'.repeat(8)} ${'00'.repeat(8)} ff ff ff ff`,
+    ignored: `${'00'.repeat(10)} 02`,
+    reservation: 'write',
+    flags: medium | write,
+    timeoutS: TRANSFER,
+    start: xor.xdWriteRead,
   },
 ]
 

@@ -1,6 +1,6 @@
 import { encodeCapacity10, encodeCapacity16 } from '../scsi/capacity.ts'
 import { get32 } from '../scsi/fields.ts'
-import { DeviceType, encodeInquiry, VersionDescriptor } from '../scsi/inquiry.ts'
+import { DeviceType, encodeInquiry, iscsiVersionDescriptor, VersionDescriptor } from '../scsi/inquiry.ts'
 import type { BlockLimits } from '../scsi/vpd.ts'
 import {
   designators,
@@ -44,6 +44,9 @@ export interface UnitIdentity {
 
 const PERIPHERAL = DeviceType.block
 
+/** An ACA condition stops everybody's tasks, and who may only read is not to do that. */
+export const mayUseAca = (nexus: Nexus): boolean => nexus.readOnly !== true
+
 /** What a disk says of itself: INQUIRY data and its capacity. */
 export class DiskInquiry implements InquirySource {
   readonly #medium: DiskMedium
@@ -65,16 +68,18 @@ export class DiskInquiry implements InquirySource {
     ])
   }
 
-  standard(): Uint8Array {
+  standard(nexus: Nexus): Uint8Array {
+    const { sam5, spc4, sbc3 } = VersionDescriptor
     return encodeInquiry({
       qualifier: 0,
       deviceType: DeviceType.block,
       removable: false,
+      normAca: mayUseAca(nexus),
       version: 6,
       vendor: this.#identity.vendor,
       product: this.#identity.product,
       revision: this.#identity.revision,
-      versionDescriptors: Object.values(VersionDescriptor),
+      versionDescriptors: [sam5, spc4, sbc3, iscsiVersionDescriptor(nexus.protocolLevel)],
     })
   }
 

@@ -56,7 +56,7 @@ describe('MODE SENSE', () => {
     assert.equal(page(disk, 0x08)[2], 0)
     assert.equal(page(disk, 0x08, 2)[2], 0x04)
     assert.equal(page(disk, 0x08, 1)[2], 0x04)
-    assert.deepEqual([...page(disk, 0x0a, 1)], [0x0a, 10, 0x04, 0, 0x08, 0, 0, 0, 0, 0, 0, 0])
+    assert.deepEqual([...page(disk, 0x0a, 1)], [0x0a, 10, 0x04, 0x06, 0x08, 0, 0, 0, 0, 0, 0, 0])
     assert.deepEqual([...page(disk, 0x1c, 1)], [0x1c, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     assert.equal(senseOf(disk.run(cdbOf('1a 00 c8 00 ff 00'))), '5/3900')
   })

@@ -14,6 +14,7 @@ import { Opcode } from '../scsi/opcodes.ts'
 import type { SenseData } from '../scsi/sense.ts'
 import { illegalRequest, invalidCdbField, invalidParameterField } from '../scsi/sense.ts'
 import type { Nexus } from '../scsi/task.ts'
+import type { QueueError } from './device-server.ts'
 import type { DiskMedium } from './disk-medium.ts'
 import type { Operation } from './operation.ts'
 import { gather } from './parameters.ts'
@@ -38,6 +39,10 @@ function definePage(code: number, lengthBytes: number, values: readonly [number,
 }
 
 const WCE = 0x04
+/** QERR, byte 3 of the control page. TST = 000b and TAS = 0 cannot be changed. */
+const QERR = 0x06
+const QERR_SHIFT = 1
+const QERR_RESERVED = 2
 const D_SENSE = 0x04
 const GLTSD = 0x02
 const SWP = 0x08
@@ -49,7 +54,7 @@ const SELECT_LIMIT_BYTES = 256
 
 /**
  * MODE SENSE and MODE SELECT (6) and (10) of a disk (SPC-5 §6.11 to §6.14): the caching page with WCE, the control page
- * with D_SENSE and SWP, the informational exceptions page. Nothing is saved over a restart.
+ * with D_SENSE, QERR and SWP, the informational exceptions page. Nothing is saved over a restart.
  */
 export class DiskModes {
   readonly #medium: DiskMedium
@@ -69,7 +74,7 @@ export class DiskModes {
     this.#caching = definePage(ModePage.caching, 20, [[2, medium.writeCache ? wce : 0, wce]])
     this.#control = definePage(ModePage.control, 12, [
       [2, GLTSD, D_SENSE],
-      [3, UNRESTRICTED_REORDERING, 0],
+      [3, UNRESTRICTED_REORDERING, QERR],
       [4, 0, SWP],
     ])
     const exceptions = definePage(ModePage.informationalExceptions, 12, [[2, DEXCPT, 0]])
@@ -83,6 +88,10 @@ export class DiskModes {
   /** D_SENSE: sense data in descriptor format. */
   get descriptorSense(): boolean {
     return (get8(this.#control.current, 2) & D_SENSE) !== 0
+  }
+
+  get queueError(): QueueError {
+    return ((get8(this.#control.current, 3) & QERR) >>> QERR_SHIFT) as QueueError
   }
 
   /** SWP: software write protect. */
@@ -177,6 +186,13 @@ export class DiskModes {
       for (let i = 2; i < lengthBytes; i++) {
         const fixed = (get8(list, at + i) ^ get8(page.current, i)) & ~get8(page.changeable, i)
         if (fixed !== 0) return invalidParameterField(at + i, 31 - Math.clz32(fixed))
+        if (
+          page === this.#control &&
+          i === 3 &&
+          (get8(list, at + i) & QERR) >>> QERR_SHIFT === QERR_RESERVED
+        ) {
+          return invalidParameterField(at + i, 2)
+        }
         if (apply) page.current[i] = get8(list, at + i)
       }
       at += lengthBytes

@@ -1,5 +1,6 @@
 import { get8 } from '../scsi/fields.ts'
 import { firstSlices } from '../base/bytes.ts'
+import { cdbFlagsAt } from '../scsi/cdb.ts'
 import { cdbLength } from '../scsi/opcodes.ts'
 import type { DiskMedium } from './disk-medium.ts'
 import type { Operation } from './operation.ts'
@@ -8,7 +9,7 @@ const FUA = 0x08
 
 /** FORCE UNIT ACCESS, which the 6-byte commands do not have: there the bit is part of the LBA. */
 export const hasFua = (cdb: Uint8Array): boolean =>
-  cdbLength(get8(cdb, 0)) !== 6 && (get8(cdb, 1) & FUA) !== 0
+  cdbLength(get8(cdb, 0)) !== 6 && (get8(cdb, cdbFlagsAt(cdb)) & FUA) !== 0
 
 /**
  * READ and WRITE (6), (10), (12), (16): the path of nearly every I/O (SBC-4 §5.15 to §5.18, §5.40 to §5.43).

@@ -68,12 +68,22 @@ describe('INQUIRY', () => {
     assert.equal(inquiry.deviceType, 0)
     assert.equal(inquiry.version, 6)
     assert.ok(
-      [0xa0, 0x460, 0x4c0, 0x960].every((descriptor) => inquiry.versionDescriptors.includes(descriptor)),
+      [0xa0, 0x460, 0x4c0, 0x961].every((descriptor) => inquiry.versionDescriptors.includes(descriptor)),
     )
     for (const allocationBytes of [0, 5, 36, 73, 74, 256]) {
       const cut = disk.run(inquiryCdb(allocationBytes)).data
       assert.deepEqual(cut, data.subarray(0, Math.min(allocationBytes, data.length)))
     }
+  })
+
+  it('names the protocol level of the session, and ACA where the nexus may use it', () => {
+    const disk = new TestDisk(64)
+    const later = { ...nexusNamed('two'), protocolLevel: 2, readOnly: true }
+    disk.attach(later)
+    assert.equal(decodeInquiry(disk.run(inquiryCdb(255)).data)?.normAca, true)
+    const inquiry = decodeInquiry(disk.run(inquiryCdb(255), {}, later).data)
+    assert.equal(inquiry?.normAca, false)
+    assert.ok(inquiry.versionDescriptors.includes(0x962), 'RFC 7144 §4.2')
   })
 
   it('has every page that it lists, with the length that it says', () => {
@@ -236,9 +246,13 @@ describe('SYNCHRONIZE CACHE and PRE-FETCH', () => {
 })
 
 describe('REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS', () => {
-  it('names the four that there are', () => {
+  it('names those that there are, at the protocol level of the session', () => {
     const disk = new TestDisk(64)
-    assert.deepEqual([...disk.run(cdbOf('a3 0d 00 00 00 00 00000010 00 00')).data], [0xd8, 0, 0, 0])
+    const later = { ...nexusNamed('two'), protocolLevel: 2 }
+    disk.attach(later)
+    const cdb = cdbOf('a3 0d 00 00 00 00 00000010 00 00')
+    assert.deepEqual([...disk.run(cdb).data], [0xf8, 0, 0, 0])
+    assert.deepEqual([...disk.run(cdb, {}, later).data], [0xfc, 0x07, 0, 0])
     const extended = disk.run(cdbOf('a3 0d 80 00 00 00 00000010 00 00')).data
     assert.equal(extended.length, 16)
     assert.equal(extended[3], 12)

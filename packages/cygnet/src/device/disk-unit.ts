@@ -7,19 +7,21 @@ import type { Nexus } from '../scsi/task.ts'
 import type { BackingStore } from '../store/backing-store.ts'
 import type { TableEntry } from './command-table.ts'
 import { CommandFlag, CommandTable } from './command-table.ts'
+import type { QueueError } from './device-server.ts'
 import { DeviceServer } from './device-server.ts'
 import { DiskAtomic } from './disk-atomic.ts'
 import { DiskCache } from './disk-cache.ts'
 import { diskCommands } from './disk-commands.ts'
 import type { UnitIdentity } from './disk-inquiry.ts'
-import { DiskInquiry } from './disk-inquiry.ts'
+import { DiskInquiry, mayUseAca } from './disk-inquiry.ts'
 import { DiskLbaStatus } from './disk-lba-status.ts'
 import { DiskMedium } from './disk-medium.ts'
 import { DiskModes } from './disk-modes.ts'
 import { DiskProvisioning } from './disk-provisioning.ts'
 import { DiskReadWrite } from './disk-read-write.ts'
 import { DiskVerify } from './disk-verify.ts'
-import { requestSense } from './primary-commands.ts'
+import { DiskXor } from './disk-xor.ts'
+import { reportLuns, requestSense } from './primary-commands.ts'
 import { reportSupportedOperationCodes } from './supported-opcodes.ts'
 
 export interface DiskUnitOptions {
@@ -82,7 +84,9 @@ export class DiskUnit extends DeviceServer {
         atomic: new DiskAtomic(medium),
         provisioning: new DiskProvisioning(medium),
         lbaStatus: new DiskLbaStatus(medium),
+        xor: new DiskXor(medium),
         canUnmap: store.can.trim,
+        reportLuns: reportLuns(this.lunsReported),
         requestSense: requestSense((nexus) => this.#currentSense(nexus)),
         reportOpcodes: reportSupportedOperationCodes(() => this.table),
       }),
@@ -100,6 +104,18 @@ export class DiskUnit extends DeviceServer {
 
   get descriptorSense(): boolean {
     return this.#modes.descriptorSense
+  }
+
+  get queueError(): QueueError {
+    return this.#modes.queueError
+  }
+
+  protected mayUseAca(nexus: Nexus): boolean {
+    return mayUseAca(nexus)
+  }
+
+  protected override deferredError(): SenseData | undefined {
+    return this.#cache.deferredError
   }
 
   protected refuse(entry: TableEntry, nexus: Nexus): SenseData | undefined {

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as fc from 'fast-check'
-import { blockCdb } from '../scsi/cdb.ts'
+import { blockCdb, cdbControlAt } from '../scsi/cdb.ts'
 import { set16, set32, set64 } from '../scsi/fields.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import { ScsiStatus } from '../scsi/status.ts'
 import type { ScsiTask } from '../scsi/task.ts'
 import { TaskAttribute } from '../scsi/task.ts'
-import { nexusNamed, pattern, TestDisk } from './disk.test-helper.ts'
+import { cdbOf, nexusNamed, pattern, TestDisk } from './disk.test-helper.ts'
 
 const BLOCKS = 48
 
@@ -148,6 +148,8 @@ const hostileTask = fc.record({
   dataBytes: fc.constantFrom(0, 1, 24, 511, 512, 513, 1024, 4096),
   limitBytes: fc.constantFrom(0, 1, 8, 512, 5000, 1 << 20),
   nexus: fc.nat(1),
+  priority: fc.nat(15),
+  naca: fc.nat(4).map((n) => n === 0),
 })
 const event = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('submit' as const), task: hostileTask }) },
@@ -159,6 +161,7 @@ const event = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ kind: fc.constantFrom('reset' as const, 'clear' as const, 'detach' as const) }),
   },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear-aca' as const), nexus: fc.nat(1) }) },
 )
 
 describe('any CDBs, data, aborts and failures', () => {
@@ -167,9 +170,14 @@ describe('any CDBs, data, aborts and failures', () => {
       fc.property(
         fc.boolean(),
         fc.boolean(),
+        fc.constantFrom(0, 0, 1, 3),
         fc.array(event, { maxLength: 80 }),
-        (deferred, holdData, events) => {
+        (deferred, holdData, queueError, events) => {
           const disk = new TestDisk(BLOCKS, { taskLimit: 16 })
+          const modeSelect = cdbOf('15 10 00 00 10 00')
+          const modes = cdbOf('00000000 0a0a02 00 00000000 00000000')
+          modes[7] = 0x10 | (queueError << 1)
+          assert.equal(disk.run(modeSelect, { dataOut: modes }).status, ScsiStatus.good)
           disk.store.deferred = deferred
           disk.transport.holdData = holdData
           const other = nexusNamed('two')
@@ -180,9 +188,11 @@ describe('any CDBs, data, aborts and failures', () => {
           for (const one of events) {
             switch (one.kind) {
               case 'submit': {
-                const { cdb, attribute, dataBytes, limitBytes, nexus } = one.task
+                const { cdb, attribute, dataBytes, limitBytes, nexus, priority, naca } = one.task
                 const dataOut = pattern(dataBytes, cdb[0])
-                const options = { attribute, dataOut, dataInLimitBytes: limitBytes }
+                const options = { attribute, dataOut, dataInLimitBytes: limitBytes, priority }
+                const controlAt = cdbControlAt(cdb[0] ?? 0)
+                if (naca && controlAt > 0) cdb[controlAt] = 0x04
                 submitted.push(disk.submit(cdb, options, nexus === 0 ? disk.nexus : other))
                 break
               }
@@ -213,6 +223,10 @@ describe('any CDBs, data, aborts and failures', () => {
                 expected++
                 disk.unit.abortTaskSet(disk.nexus, true, () => managed++)
                 break
+              case 'clear-aca':
+                expected++
+                disk.unit.clearAca(one.nexus === 0 ? disk.nexus : other, () => managed++)
+                break
               case 'detach':
                 disk.unit.detachNexus(other, 'nexus-loss')
                 disk.unit.attachNexus(other)
@@ -223,16 +237,17 @@ describe('any CDBs, data, aborts and failures', () => {
           for (let round = 0; round < 200 && disk.unit.taskCount > 0; round++) {
             for (const task of disk.transport.wanting) if (!task.isDone) disk.transport.supply(task)
             disk.store.releaseAll()
+            for (const nexus of [disk.nexus, other]) disk.unit.clearAca(nexus, () => undefined)
           }
           disk.store.releaseAll()
           assert.equal(disk.unit.taskCount, 0)
           assert.equal(managed, expected)
           assert.deepEqual(
-            new Set(disk.transport.finished.slice(1)),
+            new Set(disk.transport.finished.slice(2)),
             new Set(submitted),
-            'each task finished (the first was the test unit ready of the set-up)',
+            'each task finished (the first two were the set-up)',
           )
-          assert.equal(disk.transport.finished.length, submitted.length + 1)
+          assert.equal(disk.transport.finished.length, submitted.length + 2)
           for (const task of submitted) {
             const { data } = disk.transport.outcome(task)
             assert.ok(data.length <= Math.min(task.dataInLengthBytes, task.dataInLimitBytes))

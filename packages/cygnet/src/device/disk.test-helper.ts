@@ -141,7 +141,7 @@ export class TestTransport implements TaskOwner {
   }
 
   task(nexus: Nexus, cdb: Uint8Array, options: TaskOptions = {}): ScsiTask {
-    const padded = new Uint8Array(16)
+    const padded = new Uint8Array(Math.max(16, cdb.length))
     padded.set(cdb)
     const dataOut = options.dataOut === undefined ? [] : [options.dataOut].flat()
     const sentBytes = dataOut.reduce((sum, slice) => sum + slice.length, 0)
@@ -154,6 +154,7 @@ export class TestTransport implements TaskOwner {
       padded,
       options.dataInLimitBytes ?? 1 << 24,
       options.dataOutLimitBytes ?? sentBytes,
+      options.priority,
     )
     this.#dataOut.set(task, dataOut)
     return task
@@ -198,6 +199,7 @@ export class TestTransport implements TaskOwner {
 export interface TaskOptions {
   readonly dataOut?: Uint8Array | readonly Uint8Array[]
   readonly attribute?: TaskAttribute
+  readonly priority?: number
   readonly dataInLimitBytes?: number
   readonly dataOutLimitBytes?: number
 }

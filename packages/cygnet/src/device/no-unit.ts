@@ -1,12 +1,13 @@
 import { AdditionalSense } from '../scsi/additional-sense.ts'
-import { DeviceType, encodeInquiry, VersionDescriptor } from '../scsi/inquiry.ts'
+import { DeviceType, encodeInquiry, iscsiVersionDescriptor, VersionDescriptor } from '../scsi/inquiry.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import type { SenseData } from '../scsi/sense.ts'
 import { illegalRequest } from '../scsi/sense.ts'
+import type { Nexus } from '../scsi/task.ts'
 import { encodeSupportedPages, VpdPage } from '../scsi/vpd.ts'
 import type { Command } from './command-table.ts'
 import { CommandFlag, CommandTable } from './command-table.ts'
-import { DeviceServer } from './device-server.ts'
+import { DeviceServer, QueueError } from './device-server.ts'
 import { inquiry, reportLuns, requestSense, testUnitReady } from './primary-commands.ts'
 
 const NOT_SUPPORTED = illegalRequest(AdditionalSense.logicalUnitNotSupported)
@@ -14,9 +15,15 @@ const NOT_SUPPORTED = illegalRequest(AdditionalSense.logicalUnitNotSupported)
 /** A unit that has no medium and keeps no state: one serves every nexus. */
 abstract class StatelessUnit extends DeviceServer {
   readonly descriptorSense = false
+  readonly queueError = QueueError.none
 
   override attachNexus(): void {
     // Nothing can have changed that an initiator must hear of.
+  }
+
+  /** Many nexuses of many targets share this unit: none may stop the others. */
+  protected mayUseAca(): boolean {
+    return false
   }
 
   protected refuse(): SenseData | undefined {
@@ -33,16 +40,21 @@ abstract class StatelessUnit extends DeviceServer {
 }
 
 const peripheralInquiry = (qualifier: number, deviceType: DeviceType) => ({
-  standard: () =>
+  standard: (nexus: Nexus) =>
     encodeInquiry({
       qualifier,
       deviceType,
       removable: false,
+      normAca: false,
       version: 6,
       vendor: 'CYGNET',
       product: 'Target',
       revision: '1',
-      versionDescriptors: [VersionDescriptor.sam5, VersionDescriptor.iscsi, VersionDescriptor.spc4],
+      versionDescriptors: [
+        VersionDescriptor.sam5,
+        iscsiVersionDescriptor(nexus.protocolLevel),
+        VersionDescriptor.spc4,
+      ],
     }),
   page: (page: number) =>
     page === VpdPage.supportedPages ? encodeSupportedPages((qualifier << 5) | deviceType, [page]) : undefined,
@@ -64,7 +76,7 @@ function alwaysThere(qualifier: number, deviceType: DeviceType, sense: SenseData
       name: 'REPORT LUNS',
       opcode: Opcode.reportLuns,
       usage: 'a0 00 ff 00 00 00 ff ff ff ff 00 00',
-      start: reportLuns,
+      start: reportLuns((nexus) => nexus.lunsChangeHeard?.()),
     },
     {
       ...row,

@@ -15,9 +15,9 @@ export type Step = (op: Operation) => void
 /**
  * Where an operation stands:
  * `idle` in the free list; `dormant` in the task set behind older tasks; `ready` in the unit's run queue; `data` waiting
- * for Data-Out; `locked` waiting for a range of blocks; `io` waiting for the store.
+ * for Data-Out; `locked` waiting for a range of blocks; `io` waiting for the store; `blocked` ready, but for an ACA condition.
  */
-export type Phase = 'idle' | 'dormant' | 'ready' | 'data' | 'locked' | 'io'
+export type Phase = 'idle' | 'dormant' | 'ready' | 'data' | 'locked' | 'io' | 'blocked'
 
 /** The unit's side of an operation. */
 export interface OperationHost {

@@ -9,6 +9,12 @@ const OPCODE = 1
 const SERVICE_ACTION = 2
 const EITHER = 3
 
+const WITH_SERVICE_ACTIONS: ReadonlySet<number> = new Set([
+  Opcode.serviceActionIn16,
+  Opcode.maintenanceIn,
+  Opcode.variableLength,
+])
+
 function rsocCdb(option: number, opcode = 0, serviceAction = 0, rctd = false): Uint8Array {
   const cdb = cdbOf('a3 0c 00 00 0000 00004000 00 00')
   cdb[2] = option | (rctd ? 0x80 : 0)
@@ -36,8 +42,8 @@ describe('REPORT SUPPORTED OPERATION CODES', () => {
     assert.deepEqual(new Set(list.map(([opcode]) => opcode)), known)
     assert.equal(new Set(list.map(([opcode, action]) => `${opcode}/${action}`)).size, list.length)
     for (const [opcode = 0, action, flags, length] of list) {
-      assert.equal(length, cdbLength(opcode))
-      const hasAction = opcode === Opcode.serviceActionIn16 || opcode === Opcode.maintenanceIn
+      assert.equal(length, cdbLength(opcode) || 32)
+      const hasAction = WITH_SERVICE_ACTIONS.has(opcode)
       assert.equal(flags, hasAction ? 1 : 0)
       assert.equal(action !== 0, hasAction)
     }
@@ -63,17 +69,20 @@ describe('REPORT SUPPORTED OPERATION CODES', () => {
       const { data } = disk.run(rsocCdb(flags ? SERVICE_ACTION : OPCODE, opcode, action))
       assert.equal(data[1], 3)
       const usage = data.subarray(4)
-      assert.equal(usage.length, cdbLength(opcode))
+      assert.equal(usage.length, cdbLength(opcode) || 32)
       assert.equal(usage[0], opcode)
       assert.deepEqual(disk.run(rsocCdb(EITHER, opcode, action)).data, data)
       for (let bit = 8; bit < usage.length * 8; bit++) {
         const at = bit >>> 3
         const mask = 0x80 >>> (bit & 7)
-        if (flags && at === 1 && mask < 0x20) continue
+        const isVariable = opcode === Opcode.variableLength
+        if (isVariable ? at >= 7 && at <= 9 : flags && at === 1 && mask < 0x20) continue
         const cdb = Uint8Array.from({ length: usage.length }, (_, i) => (i === 0 ? opcode : 0))
-        if (flags) cdb[1] = action
+        if (isVariable) cdb.set(usage.subarray(7, 10), 7)
+        else if (flags) cdb[1] = action
         cdb[at] = (cdb[at] ?? 0) | mask
         const pointsThere = disk.run(cdb).sense?.field?.byte === at && !isIgnored(opcode, at, mask)
+        disk.unit.clearAca(disk.nexus, () => undefined)
         if (!((usage[at] ?? 0) & mask))
           assert.ok(pointsThere || isIgnored(opcode, at, mask), `${opcode} bit ${bit}`)
       }
@@ -111,4 +120,5 @@ describe('REPORT SUPPORTED OPERATION CODES', () => {
 
 /** FUA_NV and SYNC_NV. */
 const isIgnored = (opcode: number, at: number, mask: number): boolean =>
-  at === 1 && (mask === 0x02 || ((opcode === 0x35 || opcode === 0x91) && mask === 0x04))
+  at === (opcode === Opcode.variableLength ? 10 : 1) &&
+  (mask === 0x02 || ((opcode === 0x35 || opcode === 0x91) && mask === 0x04))

@@ -4,10 +4,11 @@ import { AdditionalSense } from '../scsi/additional-sense.ts'
 const PRIORITY: readonly number[] = [
   AdditionalSense.powerOnOrReset,
   AdditionalSense.powerOn,
-  AdditionalSense.busReset,
   AdditionalSense.deviceInternalReset,
+  AdditionalSense.busReset,
   AdditionalSense.busDeviceReset,
   AdditionalSense.nexusLoss,
+  AdditionalSense.commandsClearedByPowerLoss,
   AdditionalSense.commandsCleared,
   AdditionalSense.commandsClearedByProtocolEvent,
   AdditionalSense.reportedLunsDataChanged,
@@ -51,8 +52,20 @@ export class UnitAttentionQueue {
     this.#pending.sort((a, b) => rank(a) - rank(b))
   }
 
+  /** The most urgent. */
+  get first(): UnitAttention | undefined {
+    return this.#pending[0]
+  }
+
   /** The most urgent, which is cleared by reporting it. */
   take(): UnitAttention | undefined {
     return this.#pending.shift()
+  }
+
+  /** True where it was pending. */
+  remove(code: UnitAttention): boolean {
+    const index = this.#pending.indexOf(code)
+    if (index >= 0) this.#pending.splice(index, 1)
+    return index >= 0
   }
 }

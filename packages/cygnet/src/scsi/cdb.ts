@@ -1,8 +1,44 @@
 import { get8, get16, get24, get32, get64, set16, set24, set32, set64 } from './fields.ts'
 import { cdbLength, Opcode, ServiceAction } from './opcodes.ts'
 
+const VARIABLE_LENGTH = Opcode.variableLength
+
+/*
+ * Variable length CDB (SPC-5 §4.2.3): 0 OPERATION CODE (7Fh)   1 CONTROL   7 ADDITIONAL CDB LENGTH   8 SERVICE ACTION (2)
+ * A block command's, of 32 bytes (SBC-3 §5.43):
+ *   6 GROUP NUMBER(4-0)   10 DPO(4) FUA(3) …   12 LOGICAL BLOCK ADDRESS (8)   28 TRANSFER LENGTH (4)
+ */
+const isVariable = (cdb: Uint8Array): boolean => cdb[0] === VARIABLE_LENGTH
+
+/** Bytes of a CDB as it says itself; 0 where its group has no fixed length. */
+export const lengthOfCdb = (cdb: Uint8Array): number =>
+  isVariable(cdb) ? 8 + get8(cdb, 7) : cdbLength(get8(cdb, 0))
+
+/** Which command it is, where the opcode does not say. */
+export const cdbServiceAction = (cdb: Uint8Array): number =>
+  isVariable(cdb) ? get16(cdb, 8) : get8(cdb, 1) & 0x1f
+
+/** The byte of CONTROL; -1 where it is not known. */
+export const cdbControlAt = (opcode: number): number =>
+  opcode === VARIABLE_LENGTH ? 1 : cdbLength(opcode) - 1
+
+const NACA = 0x04
+
+/** NACA in CONTROL: a CHECK CONDITION of this command establishes ACA (SAM-5 §5.9). */
+export const hasNaca = (cdb: Uint8Array): boolean => (get8(cdb, cdbControlAt(get8(cdb, 0))) & NACA) !== 0
+
+const PERSISTENT_RESERVE_OUT = 0x5f
+const PREEMPT_AND_ABORT = 0x05
+
+/** The one command that ends another nexus's ACA condition (SAM-5 §5.9.4). */
+export const isPreemptAndAbort = (cdb: Uint8Array): boolean =>
+  cdb[0] === PERSISTENT_RESERVE_OUT && (get8(cdb, 1) & 0x1f) === PREEMPT_AND_ABORT
+
+/** The byte with DPO, FUA and what is beside them, in commands of more than six bytes. */
+export const cdbFlagsAt = (cdb: Uint8Array): number => (isVariable(cdb) ? 10 : 1)
+
 /**
- * LBA of a block command of 6, 10, 12 or 16 bytes. A 64-bit LBA past 2^53 comes back inexact but never below 2^53:
+ * LBA of a block command of 6, 10, 12, 16 or 32 bytes. A 64-bit LBA past 2^53 comes back inexact but never below 2^53:
  * check it against the capacity before using it.
  */
 export function cdbLba(cdb: Uint8Array): number {
@@ -11,6 +47,8 @@ export function cdbLba(cdb: Uint8Array): number {
       return get24(cdb, 1) & 0x1f_ffff
     case 16:
       return get64(cdb, 2)
+    case 0:
+      return get64(cdb, 12)
     default:
       return get32(cdb, 2)
   }
@@ -25,12 +63,14 @@ export function cdbBlocks(cdb: Uint8Array): number {
       return get16(cdb, 7)
     case 12:
       return get32(cdb, 6)
+    case 0:
+      return get32(cdb, 28)
     default:
       return get32(cdb, 10)
   }
 }
 
-const BLOCKS_AT: Readonly<Record<number, number>> = { 6: 4, 10: 7, 12: 6, 16: 10 }
+const BLOCKS_AT: Readonly<Record<number, number>> = { 0: 28, 6: 4, 10: 7, 12: 6, 16: 10 }
 
 /** The byte where TRANSFER LENGTH begins, for a field pointer. */
 export const cdbBlocksAt = (cdb: Uint8Array): number => BLOCKS_AT[cdbLength(get8(cdb, 0))] ?? 0

@@ -14,11 +14,16 @@ export type DeviceType = (typeof DeviceType)[keyof typeof DeviceType]
 /** Version descriptors (SPC-5 §6.7.2): what a unit claims to follow, without naming a revision. */
 export const VersionDescriptor = { sam5: 0x00a0, spc4: 0x0460, sbc3: 0x04c0, iscsi: 0x0960 } as const
 
+/** The version descriptor of iSCSI at the protocol level that a session agreed on (RFC 7144 §4.2). */
+export const iscsiVersionDescriptor = (protocolLevel = 1): number => VersionDescriptor.iscsi + protocolLevel
+
 export interface InquiryData {
   /** Peripheral qualifier, 0..7: 0 is a connected unit, 3 says that the LUN can have none. */
   readonly qualifier: number
   readonly deviceType: number
   readonly removable: boolean
+  /** NORMACA: a CDB may have NACA, and a task the ACA attribute. */
+  readonly normAca: boolean
   /** VERSION: 6 is SPC-4. */
   readonly version: number
   /** 8, 16 and 4 characters of ASCII. */
@@ -41,7 +46,7 @@ export function encodeInquiry(data: InquiryData): Uint8Array {
   bytes[0] = (data.qualifier << 5) | data.deviceType
   bytes[1] = data.removable ? 0x80 : 0
   bytes[2] = data.version
-  bytes[3] = 0x12
+  bytes[3] = data.normAca ? 0x32 : 0x12
   bytes[4] = STANDARD_INQUIRY_BYTES - 5
   bytes[7] = 0x02
   setAscii(bytes, 8, 8, data.vendor)
@@ -64,6 +69,7 @@ export function decodeInquiry(bytes: Uint8Array): InquiryData | undefined {
     qualifier: get8(bytes, 0) >>> 5,
     deviceType: get8(bytes, 0) & 0x1f,
     removable: (get8(bytes, 1) & 0x80) !== 0,
+    normAca: (get8(bytes, 3) & 0x20) !== 0,
     version: get8(bytes, 2),
     vendor: getAscii(bytes, 8, 8),
     product: getAscii(bytes, 16, 16),

@@ -17,8 +17,10 @@ export const Opcode = {
   synchronizeCache10: 0x35,
   writeSame10: 0x41,
   unmap: 0x42,
+  xdWriteRead10: 0x53,
   modeSelect10: 0x55,
   modeSense10: 0x5a,
+  variableLength: 0x7f,
   read16: 0x88,
   compareAndWrite: 0x89,
   write16: 0x8a,
@@ -38,8 +40,9 @@ export const Opcode = {
 } as const
 export type Opcode = (typeof Opcode)[keyof typeof Opcode]
 
-/** Service actions, in bits 4..0 of CDB byte 1. */
+/** Service actions, in bits 4..0 of CDB byte 1, or in bytes 8 and 9 of a variable length CDB. */
 export const ServiceAction = {
+  xdWriteRead32: 0x07,
   readCapacity16: 0x10,
   getLbaStatus: 0x12,
   reportSupportedOperationCodes: 0x0c,

@@ -106,12 +106,14 @@ describe('INQUIRY data', () => {
       vendor: 'CYGNET',
       product: 'Virtual Disk',
       revision: '1.0',
+      normAca: true,
       versionDescriptors: [0xa0, 0x960],
     }
     const bytes = encodeInquiry(data)
     assert.equal(bytes[4], bytes.length - 5)
-    assert.equal(bytes[3], 0x12, 'HISUP, response data format 2')
+    assert.equal(bytes[3], 0x32, 'NORMACA, HISUP, response data format 2')
     assert.deepEqual(decodeInquiry(bytes), data)
+    assert.equal(encodeInquiry({ ...data, normAca: false })[3], 0x12)
     assert.deepEqual(decodeInquiry(bytes.subarray(0, 36))?.versionDescriptors, [])
     assert.equal(decodeInquiry(bytes.subarray(0, 35)), undefined)
   })

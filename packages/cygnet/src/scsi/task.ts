@@ -16,8 +16,12 @@ export interface Nexus {
   readonly relativeTargetPortId: number
   /** Its writes are refused as on a write-protected medium. */
   readonly readOnly?: boolean
+  /** iSCSIProtocolLevel of the session: 2 has the functions of RFC 7144. Default 1. */
+  readonly protocolLevel?: number
   /** Every LUN that this nexus may see, ascending. */
   reportLuns(): readonly number[]
+  /** It has heard from one unit that its LUNs changed: no other unit need tell it (LUICLR, SPC-5 §7.7.7). */
+  lunsChangeHeard?(): void
 }
 
 /** The transport's side of a task. Every submitted task ends with exactly one `taskDone`. */

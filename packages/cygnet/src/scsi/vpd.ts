@@ -145,10 +145,10 @@ export function decodeDeviceIdentification(bytes: Uint8Array): Designator[] {
   return list
 }
 
-/** 86h: SIMPSUP, ORDSUP, HEADSUP; V_SUP; LUICLR (SPC-5 §7.7.7). */
+/** 86h: PRIOR_SUP, HEADSUP, ORDSUP, SIMPSUP; V_SUP; LUICLR (SPC-5 §7.7.7). */
 export function encodeExtendedInquiry(peripheral: number, volatileCache: boolean): Uint8Array {
   const bytes = newPage(peripheral, VpdPage.extendedInquiry, 0x3c)
-  bytes[5] = 0x07
+  bytes[5] = 0x0f
   bytes[6] = volatileCache ? 0x01 : 0
   bytes[7] = 0x01
   return bytes

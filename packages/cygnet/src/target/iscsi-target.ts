@@ -1,5 +1,6 @@
 import type { LogicalUnit } from '../device/logical-unit.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
+import { AdditionalSense } from '../scsi/additional-sense.ts'
 import type { Nexus } from '../scsi/task.ts'
 import type { LoginIdentity, LoginRefusal, SessionClosure, SessionHome } from '../session/target-host.ts'
 import { refuse } from '../session/target-host.ts'
@@ -119,7 +120,11 @@ export class IscsiTarget {
       targetPortName: `${this.name},t,0x${group.toString(16).padStart(4, '0')}`,
       relativeTargetPortId: group,
       readOnly: rule.readOnly ?? false,
+      get protocolLevel() {
+        return session.parameters.iSCSIProtocolLevel
+      },
       reportLuns: () => [...units.keys()].toSorted((a, b) => a - b),
+      lunsChangeHeard: () => port.clearAttention(AdditionalSense.reportedLunsDataChanged),
     }
     const port = new NexusPort(this, nexus, units)
     this.#sessions.set(session, { port, rule })
@@ -137,6 +142,16 @@ export class IscsiTarget {
   /** TARGET COLD RESET: as at power on, nobody is logged in (§11.5.1). */
   dropAllSessions(reason: string): void {
     for (const session of [...this.#sessions.keys()]) session.connection.closeAfterSending(reason)
+  }
+
+  /** I_T NEXUS RESET: its connections count as timed out (RFC 7144 §6.3). */
+  dropSession(nexus: Nexus, reason: string): void {
+    for (const [session, { port }] of this.#sessions) {
+      if (port.nexus !== nexus) continue
+      session.close('connection-lost')
+      session.connection.closeAfterSending(reason)
+      return
+    }
   }
 
   #ruleFor(identity: LoginIdentity): AccessRule | undefined {

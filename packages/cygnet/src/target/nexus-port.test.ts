@@ -38,7 +38,11 @@ function setUp(readOnly: boolean, seen: readonly (0 | 1)[]): Setup {
     readOnly,
     reportLuns: () => seen,
   }
-  const domain = { unitCount: units.length, dropAllSessions: (reason: string) => dropped.push(reason) }
+  const domain = {
+    unitCount: units.length,
+    dropAllSessions: (reason: string) => dropped.push(`all: ${reason}`),
+    dropSession: (one: Nexus, reason: string) => dropped.push(`${one.initiatorPortName}: ${reason}`),
+  }
   const port = new NexusPort(
     domain,
     nexus,
@@ -65,7 +69,10 @@ describe('task management through a nexus', () => {
   test('a cold reset resets all units and then drops every session', () => {
     const { response, units, dropped } = setUp(false, [0, 1])
     assert.equal(response(TaskManagementFunction.targetColdReset), functionComplete)
-    assert.deepEqual([units[0].calls, units[1].calls, dropped], [['reset'], ['reset'], ['TARGET COLD RESET']])
+    assert.deepEqual(
+      [units[0].calls, units[1].calls, dropped],
+      [['reset'], ['reset'], ['all: TARGET COLD RESET']],
+    )
   })
 
   test('who sees a part of the target resets that part, and does not drop the sessions of all', () => {

@@ -1,6 +1,8 @@
 import type { LogicalUnit, NexusLoss } from '../device/logical-unit.ts'
 import { NoUnit, ReportLunsUnit } from '../device/no-unit.ts'
 import { TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
+import type { AdditionalSense } from '../scsi/additional-sense.ts'
+import { encodePendingEvent } from '../scsi/pending-event.ts'
 import type { Nexus, ScsiTask } from '../scsi/task.ts'
 import { REPORT_LUNS_LUN } from '../session/lun-number.ts'
 import type { ScsiPort } from '../session/target-host.ts'
@@ -13,9 +15,50 @@ const reportLunsUnit: LogicalUnit = new ReportLunsUnit()
 interface ResetDomain {
   readonly unitCount: number
   dropAllSessions(reason: string): void
+  /** Ends the session of a nexus, at once: it is not kept for its initiator to come back. */
+  dropSession(nexus: Nexus, reason: string): void
 }
 
 const Function = TaskManagementFunction
+const Response = TaskManagementResponseCode
+
+type Respond = (response: number, additionalResponse?: number) => void
+
+/** Functions for one logical unit. */
+const UNIT_FUNCTIONS: Readonly<Record<number, (unit: LogicalUnit, nexus: Nexus, done: Respond) => void>> = {
+  [Function.abortTaskSet]: (unit, nexus, done) => unit.abortTaskSet(nexus, false, completing(done)),
+  [Function.clearAca]: (unit, nexus, done) => unit.clearAca(nexus, completing(done)),
+  [Function.clearTaskSet]: (unit, nexus, done) => unit.abortTaskSet(nexus, true, completing(done)),
+  [Function.logicalUnitReset]: (unit, _nexus, done) => unit.reset(completing(done)),
+  [Function.queryTaskSet]: (unit, nexus, done) =>
+    done(unit.hasTasks(nexus) ? Response.functionSucceeded : Response.functionComplete),
+  [Function.queryAsynchronousEvent]: (unit, nexus, done) => {
+    const event = unit.pendingEvent(nexus)
+    if (event) done(Response.functionSucceeded, encodePendingEvent(event))
+    else done(Response.functionComplete)
+  },
+}
+
+/** Functions for all logical units of the nexus. */
+const TARGET_FUNCTIONS: Readonly<Record<number, (port: NexusPort, done: Respond) => void>> = {
+  [Function.targetWarmReset]: (port, done) => port.warmReset(completing(done)),
+  [Function.targetColdReset]: (port, done) => port.coldReset(completing(done)),
+  [Function.itNexusReset]: (port, done) => port.nexusReset(completing(done)),
+}
+
+/** Functions that affect nobody but who asks for them. */
+const OWN_FUNCTIONS: ReadonlySet<number> = new Set([
+  Function.abortTaskSet,
+  Function.clearAca,
+  Function.queryTaskSet,
+  Function.itNexusReset,
+  Function.queryAsynchronousEvent,
+])
+
+const completing =
+  (done: Respond): (() => void) =>
+  () =>
+    done(Response.functionComplete)
 
 /** One nexus's view of a target's logical units: the one place where the transport's tasks reach devices. */
 export class NexusPort implements ScsiPort {
@@ -56,36 +99,22 @@ export class NexusPort implements ScsiPort {
     for (const unit of this.#distinctUnits()) unit.commandsClearedByProtocol(this.nexus)
   }
 
-  manage(
-    taskManagementFunction: number,
-    lun: number,
-    done: (response: number, additionalResponse?: number) => void,
-  ): void {
-    const complete = (): void => done(TaskManagementResponseCode.functionComplete)
-    if (!this.#mayManage(taskManagementFunction)) {
-      done(TaskManagementResponseCode.functionAuthorizationFailed)
-      return
+  manage(taskManagementFunction: number, lun: number, done: Respond): void {
+    const targetWide = TARGET_FUNCTIONS[taskManagementFunction]
+    const unitWide = UNIT_FUNCTIONS[taskManagementFunction]
+    if (!this.#mayManage(taskManagementFunction)) done(Response.functionAuthorizationFailed)
+    else if (targetWide) targetWide(this, done)
+    else if (!unitWide) done(Response.functionNotSupported)
+    else {
+      const unit = this.#units.get(lun)
+      if (unit) unitWide(unit, this.nexus, done)
+      else done(Response.lunDoesNotExist)
     }
-    switch (taskManagementFunction) {
-      case Function.targetWarmReset:
-        this.#resetAll(complete)
-        return
-      case Function.targetColdReset:
-        this.#resetAll(() => {
-          complete()
-          this.#target.dropAllSessions('TARGET COLD RESET')
-        })
-        return
-    }
-    const unit = this.#units.get(lun)
-    if (!unit) done(TaskManagementResponseCode.lunDoesNotExist)
-    else if (taskManagementFunction === Function.logicalUnitReset) unit.reset(complete)
-    else unit.abortTaskSet(this.nexus, taskManagementFunction === Function.clearTaskSet, complete)
   }
 
   /** Who may only read does not end the tasks of others, and who sees a part of the target does not reset all of it. */
   #mayManage(taskManagementFunction: number): boolean {
-    if (taskManagementFunction === Function.abortTaskSet) return true
+    if (OWN_FUNCTIONS.has(taskManagementFunction)) return true
     if (this.nexus.readOnly) return false
     return (
       taskManagementFunction !== Function.targetColdReset ||
@@ -93,16 +122,47 @@ export class NexusPort implements ScsiPort {
     )
   }
 
-  #resetAll(done: () => void): void {
+  warmReset(done: () => void): void {
+    this.#onAll((unit, unitDone) => unit.reset(unitDone), done)
+  }
+
+  /** As after power on: nobody is logged in (RFC 7143 §11.5.1). */
+  coldReset(done: () => void): void {
+    this.#onAll(
+      (unit, unitDone) => unit.reset(unitDone, 'power-on'),
+      () => {
+        done()
+        this.#target.dropAllSessions('TARGET COLD RESET')
+      },
+    )
+  }
+
+  /** RFC 7144 §6.3: the units see the loss of the nexus when its session is gone. */
+  nexusReset(done: () => void): void {
+    this.#onAll(
+      (unit, unitDone) => unit.abortTaskSet(this.nexus, false, unitDone),
+      () => {
+        done()
+        this.#target.dropSession(this.nexus, 'I_T NEXUS RESET')
+      },
+    )
+  }
+
+  #onAll(each: (unit: LogicalUnit, done: () => void) => void, done: () => void): void {
     const units = this.#distinctUnits()
     let left = units.size
     if (left === 0) done()
     for (const unit of units) {
-      unit.reset(() => {
+      each(unit, () => {
         left--
         if (left === 0) done()
       })
     }
+  }
+
+  /** The nexus heard of it from one unit: the others need not tell it. */
+  clearAttention(code: AdditionalSense): void {
+    for (const unit of this.#distinctUnits()) unit.clearAttention(this.nexus, code)
   }
 
   #unit(lun: number): LogicalUnit {

@@ -47,6 +47,15 @@ class RecordingUnit implements LogicalUnit {
     this.#abortAll((task) => everyNexus || task.nexus === nexus)
     done()
   }
+  clearAca(_nexus: Nexus, done: () => void): void {
+    this.log.push('clear ACA')
+    done()
+  }
+  hasTasks(): boolean {
+    return this.tasks.size > 0
+  }
+  pendingEvent(): undefined {}
+  clearAttention(): void {}
   reset(done: () => void): void {
     this.log.push('reset')
     this.#abortAll(() => true)
