@@ -59,19 +59,19 @@ export class PeerSession {
     return this.peers.map(({ cmdSN }) => cmdSN).reduce((a, b) => (serialLess(a, b) ? b : a))
   }
 
-  /** A login to this session; what differs from its others in `edit`. */
-  join(
-    cid: number,
-    edit: (peer: TestPeer) => void = () => {},
-    pairs: readonly Pair[] = namesPairs(),
-  ): Answer[] {
+  /** A connection that is about to join this session. */
+  connect(cid: number): TestPeer {
     const leading = this.at(1)
     const peer = this.#connect(cid)
     peer.tsih = leading.tsih
     peer.cmdSN = leading.cmdSN
     peer.tag = leading.tag
-    edit(peer)
-    return peer.login(pairs, { cid })
+    return peer
+  }
+
+  /** A login to this session. */
+  join(cid: number): Answer[] {
+    return this.connect(cid).login(namesPairs(), { cid })
   }
 
   /** What all connections have to send now, in the order of their CIDs. */
