@@ -49,7 +49,28 @@ describe('task attributes', () => {
     assert.deepEqual(started(disk), [0, 3, 4, 1, 2])
   })
 
-  it('refuse ACA, as no such condition exists here', () => {
+  it('start dormant SIMPLE tasks in the order of their priority, those without one in the middle', () => {
+    const disk = new TestDisk(256)
+    disk.store.deferred = true
+    const [first] = [{ attribute: ordered }, {}].map((options, i) => disk.submit(readCdb(i), options))
+    for (const [i, priority] of [9, 0, 1, 15, 8, 1].entries()) disk.submit(readCdb(i + 2), { priority })
+    assert.ok(first)
+    disk.store.release()
+    assert.deepEqual(started(disk), [0, 4, 7, 1, 3, 6, 2, 5])
+  })
+
+  it('let no priority pass an ORDERED task', () => {
+    const disk = new TestDisk(256)
+    disk.store.deferred = true
+    disk.submit(readCdb(0), { attribute: ordered })
+    disk.submit(readCdb(1), { priority: 15 })
+    disk.submit(readCdb(2), { attribute: ordered, priority: 1 })
+    disk.submit(readCdb(3), { priority: 1 })
+    for (let i = 0; i < 3; i++) disk.store.release()
+    assert.deepEqual(started(disk), [0, 1, 2, 3])
+  })
+
+  it('refuse ACA where there is no such condition', () => {
     const disk = new TestDisk(64)
     assert.equal(senseOf(disk.run(readCdb(0), { attribute: TaskAttribute.aca })), '5/4900')
   })
@@ -94,12 +115,38 @@ describe('task set', () => {
     disk.store.deferred = true
     const held = [0, 1, 2].map((lba) => disk.submit(readCdb(lba)))
     const refused = disk.submit(readCdb(3), { attribute: headOfQueue })
-    assert.equal(refused.status, ScsiStatus.taskSetFull)
+    assert.deepEqual(
+      [refused.status, refused.statusQualifier],
+      [ScsiStatus.taskSetFull, 1],
+      'again after 100 ms',
+    )
     assert.equal(refused.isDone, true)
     disk.store.releaseAll()
     for (const task of held) assert.equal(disk.transport.outcome(task).status, ScsiStatus.good)
     disk.store.deferred = false
     assert.equal(disk.run(readCdb(3)).status, ScsiStatus.good)
+  })
+
+  it('answers BUSY to a nexus that has no task in it', () => {
+    const disk = new TestDisk(64, { taskLimit: 1 })
+    const other = nexusNamed('two')
+    disk.attach(other)
+    disk.store.deferred = true
+    disk.submit(readCdb(0))
+    const refused = disk.submit(readCdb(1), {}, other)
+    assert.deepEqual([refused.status, refused.statusQualifier], [ScsiStatus.busy, 1])
+  })
+
+  it('knows of the tasks of each nexus, those that are being aborted aside', () => {
+    const disk = new TestDisk(64)
+    const other = nexusNamed('two')
+    disk.attach(other)
+    disk.store.deferred = true
+    disk.submit(readCdb(0))
+    assert.deepEqual([disk.unit.hasTasks(disk.nexus), disk.unit.hasTasks(other)], [true, false])
+    disk.unit.abortTaskSet(disk.nexus, false, () => undefined)
+    assert.equal(disk.unit.hasTasks(disk.nexus), false)
+    disk.store.releaseAll()
   })
 
   it('needs no deeper stack for a long queue of ordered tasks', () => {
@@ -182,6 +229,12 @@ describe('abort', () => {
     assert.equal(senseOf(disk.run(testUnitReadyCdb())), 'status 0')
     disk.unit.abortTaskSet(disk.nexus, true, () => done++)
     assert.equal(done, 3, 'with nothing to abort it is done at once')
+    disk.submit(readCdb(2), {}, other)
+    disk.unit.abortTaskSet(other, false, () => undefined)
+    disk.unit.abortTaskSet(disk.nexus, true, () => undefined)
+    disk.store.releaseAll()
+    disk.store.deferred = false
+    assert.equal(senseOf(disk.run(testUnitReadyCdb(), {}, other)), 'status 0', 'it had ended them itself')
   })
 
   it('of everything by a reset starts none of the tasks that were dormant', () => {
@@ -300,6 +353,59 @@ describe('unit attention', () => {
     assert.deepEqual([fixed.data[0], fixed.data[2], fixed.data[12], fixed.data[13]], [0x70, 6, 0x2a, 0x09])
     const none = disk.run(cdbOf('03 01 00 00 fc 00'))
     assert.deepEqual([...none.data.subarray(0, 4)], [0x72, 0, 0, 0])
+  })
+
+  it('that LUNs have changed is heard by REPORT LUNS, which other attentions survive', () => {
+    const disk = new TestDisk(64)
+    const reportLuns = cdbOf('a0 00 00 00 00 00 00 00 01 00 00 00')
+    const heard: string[] = []
+    const other = { ...nexusNamed('two'), lunsChangeHeard: () => heard.push('heard') }
+    disk.attach(other)
+    disk.unit.attention(0x3f0e)
+    disk.unit.attention(0x2a01)
+    assert.equal(disk.run(reportLuns, {}, other).status, ScsiStatus.good)
+    assert.deepEqual(heard, ['heard'])
+    assert.equal(senseOf(disk.run(readCdb(0), {}, other)), '6/2a01')
+    assert.equal(senseOf(disk.run(readCdb(0), {}, other)), 'status 0')
+    assert.equal(senseOf(disk.run(readCdb(0))), '6/3f0e', 'of another nexus')
+    disk.unit.attention(0x3f0e, disk.nexus)
+    assert.equal(senseOf(disk.run(readCdb(0), {}, other)), '6/3f0e')
+    assert.deepEqual(heard, ['heard', 'heard'], 'from one unit is from all')
+  })
+
+  it('can be asked for without being cleared, as can a deferred error', () => {
+    const disk = new TestDisk(64)
+    assert.equal(disk.unit.pendingEvent(disk.nexus), undefined)
+    disk.store.failNext = { call: 'flush', error: { failure: 'medium' } }
+    disk.run(cdbOf('35 02 00 00 00 00 00 00 00 00'))
+    const deferred = { key: 3, additional: 0x0c00, information: 0, deferred: true }
+    assert.deepEqual(disk.unit.pendingEvent(disk.nexus), { sense: deferred, hasMore: false })
+    disk.unit.attention(0x2a09)
+    const sense = { key: 6, additional: 0x2a09 }
+    assert.deepEqual(disk.unit.pendingEvent(disk.nexus), { sense, hasMore: true })
+    assert.equal(senseOf(disk.run(readCdb(0))), '6/2a09')
+    assert.deepEqual(disk.unit.pendingEvent(disk.nexus), { sense: deferred, hasMore: false })
+  })
+
+  it('of a reset that a nexus had not heard of before it was lost is heard by the next', () => {
+    const disk = new TestDisk(64)
+    const heard = (name: string): string => {
+      const nexus = nexusNamed(name)
+      disk.unit.attachNexus(nexus)
+      return senseOf(disk.run(testUnitReadyCdb(), {}, nexus))
+    }
+    disk.unit.reset(() => undefined)
+    disk.unit.detachNexus(disk.nexus, 'nexus-loss')
+    assert.equal(heard('one'), '6/2903')
+    disk.unit.detachNexus(nexusNamed('away'), 'nexus-loss')
+    disk.unit.reset(() => undefined)
+    assert.equal(heard('away'), '6/2900', 'reset while nobody was there')
+  })
+
+  it('of a target that acts as after power on says so', () => {
+    const disk = new TestDisk(64)
+    disk.unit.reset(() => undefined, 'power-on')
+    assert.equal(senseOf(disk.run(testUnitReadyCdb())), '6/2900')
   })
 
   it('tells a new nexus of POWER ON, and one that was lost of its loss', () => {

@@ -299,7 +299,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   /** Ends the tasks of every nexus, and tells those whose doing it is not (TAS = 0). */
   #clearTasks(cause: Nexus, done: () => void): void {
     const others = new Set<Nexus>()
-    for (const task of this.#operations.keys()) if (task.nexus !== cause) others.add(task.nexus)
+    for (const [task, op] of this.#operations) if (task.nexus !== cause && !op.aborted) others.add(task.nexus)
     for (const other of others) this.#attentions.establish(other, AdditionalSense.commandsCleared)
     this.#abortTasks(() => true, done)
   }

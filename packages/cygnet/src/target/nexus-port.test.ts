@@ -3,17 +3,30 @@ import { describe, test } from 'node:test'
 import type { LogicalUnit } from '../device/logical-unit.ts'
 import { NoUnit } from '../device/no-unit.ts'
 import { TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
+import type { PendingEvent } from '../scsi/pending-event.ts'
 import type { Nexus } from '../scsi/task.ts'
 import { NexusPort } from './nexus-port.ts'
 
-const { functionComplete, functionAuthorizationFailed, lunDoesNotExist } = TaskManagementResponseCode
+const Response = TaskManagementResponseCode
+const { functionComplete, functionAuthorizationFailed, lunDoesNotExist } = Response
 
 /** A unit that remembers what was done to it. */
 class FakeUnit extends NoUnit {
   readonly calls: string[] = []
-  override reset(done: () => void): void {
-    this.calls.push('reset')
+  pending: PendingEvent | undefined
+  override reset(done: () => void, cause = 'reset'): void {
+    this.calls.push(cause)
     done()
+  }
+  override clearAca(_nexus: Nexus, done: () => void): void {
+    this.calls.push('clear ACA')
+    done()
+  }
+  override hasTasks(): boolean {
+    return this.calls.length > 0
+  }
+  override pendingEvent(): PendingEvent | undefined {
+    return this.pending
   }
   override abortTaskSet(_nexus: Nexus, everyNexus: boolean, done: () => void): void {
     this.calls.push(everyNexus ? 'clear task set' : 'abort task set')
@@ -22,6 +35,7 @@ class FakeUnit extends NoUnit {
 }
 
 interface Setup {
+  readonly port: NexusPort
   readonly response: (taskManagementFunction: number, lun?: number) => number
   readonly units: readonly [FakeUnit, FakeUnit]
   readonly dropped: string[]
@@ -54,7 +68,7 @@ function setUp(readOnly: boolean, seen: readonly (0 | 1)[]): Setup {
     assert.equal(responses.length, 1)
     return responses[0] ?? -1
   }
-  return { response, units, dropped }
+  return { port, response, units, dropped }
 }
 
 describe('task management through a nexus', () => {
@@ -71,7 +85,7 @@ describe('task management through a nexus', () => {
     assert.equal(response(TaskManagementFunction.targetColdReset), functionComplete)
     assert.deepEqual(
       [units[0].calls, units[1].calls, dropped],
-      [['reset'], ['reset'], ['all: TARGET COLD RESET']],
+      [['power-on'], ['power-on'], ['all: TARGET COLD RESET']],
     )
   })
 
@@ -89,5 +103,53 @@ describe('task management through a nexus', () => {
       assert.equal(response(TaskManagementFunction[name]), functionAuthorizationFailed, name)
     }
     assert.deepEqual([units[0].calls, units[1].calls, dropped], [['abort task set'], [], []])
+    assert.equal(response(TaskManagementFunction.clearAca), functionComplete)
+    assert.equal(response(TaskManagementFunction.queryTaskSet), Response.functionSucceeded)
+    assert.equal(response(TaskManagementFunction.queryAsynchronousEvent), functionComplete)
+    assert.equal(response(TaskManagementFunction.itNexusReset), functionComplete)
+    assert.deepEqual(dropped, ['i: I_T NEXUS RESET'])
+  })
+
+  test('CLEAR ACA reaches the unit', () => {
+    const { response, units } = setUp(false, [0, 1])
+    assert.equal(response(TaskManagementFunction.clearAca, 1), functionComplete)
+    assert.deepEqual([units[0].calls, units[1].calls], [[], ['clear ACA']])
+    assert.equal(response(TaskManagementFunction.clearAca, 5), lunDoesNotExist)
+  })
+
+  test('RFC 7144 §6.4.2 QUERY TASK SET says whether the unit has tasks', () => {
+    const { response, units } = setUp(false, [0, 1])
+    assert.equal(response(TaskManagementFunction.queryTaskSet), functionComplete)
+    units[0].calls.push('a task')
+    assert.equal(response(TaskManagementFunction.queryTaskSet), Response.functionSucceeded)
+    assert.equal(response(TaskManagementFunction.queryTaskSet, 1), functionComplete)
+    assert.equal(response(TaskManagementFunction.queryTaskSet, 2), lunDoesNotExist)
+  })
+
+  test('RFC 7144 §6.4.2 QUERY ASYNCHRONOUS EVENT says what is pending', () => {
+    const { port, units } = setUp(false, [0])
+    const answers: unknown[] = []
+    const query = (): void =>
+      port.manage(TaskManagementFunction.queryAsynchronousEvent, 0, (...answer) => answers.push(answer))
+    query()
+    units[0].pending = { sense: { key: 6, additional: 0x2903 }, hasMore: false }
+    query()
+    assert.deepEqual(answers, [[functionComplete], [Response.functionSucceeded, 0x16_2903]])
+  })
+
+  test('RFC 7144 §6.3 I_T NEXUS RESET ends the tasks of the nexus at every unit, then its session', () => {
+    const { response, units, dropped } = setUp(false, [0, 1])
+    assert.equal(response(TaskManagementFunction.itNexusReset), functionComplete)
+    assert.deepEqual(
+      [units[0].calls, units[1].calls, dropped],
+      [['abort task set'], ['abort task set'], ['i: I_T NEXUS RESET']],
+    )
+  })
+
+  test('what the port does not have is not supported', () => {
+    assert.equal(
+      setUp(false, [0]).response(TaskManagementFunction.taskReassign),
+      Response.functionNotSupported,
+    )
   })
 })
