@@ -2,7 +2,7 @@ import { get8 } from '../scsi/fields.ts'
 import type { SenseData } from '../scsi/sense.ts'
 import { illegalRequest, invalidCdbField } from '../scsi/sense.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
-import { cdbControlAt, cdbServiceAction, lengthOfCdb } from '../scsi/cdb.ts'
+import { cdbControlAt, cdbServiceAction, lengthOfCdb, NACA } from '../scsi/cdb.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import type { Step } from './operation.ts'
 
@@ -17,8 +17,12 @@ export const CommandFlag = {
   governs: 8,
 } as const
 
-/** What a persistent reservation does to a command from elsewhere (SPC-5 §5.13.1): never, exclusive access, any conflict. */
-export type ReservationClass = 'allowed' | 'read' | 'write'
+/**
+ * Which reservations of others a command conflicts with (SPC-5 §5.13.1, SBC-4 §4.17, SPC-2 §5.5.1):
+ * `allowed` none; `reserve` what RESERVE has reserved; `read` that, and persistent reservations for exclusive access;
+ * `write` every one. `own`: the command sees to it itself.
+ */
+export type ReservationClass = 'allowed' | 'reserve' | 'read' | 'write' | 'own'
 
 /** One row of a device type's dispatch table: all that is known of a command. */
 export interface Command {
@@ -33,6 +37,8 @@ export interface Command {
   /** Bits that older standards defined and that may be set without effect, like `usage`. */
   readonly ignored?: string
   readonly reservation: ReservationClass
+  /** Whether a CDB asks for something that conflicts with no reservation, although others of the command do. */
+  readonly isHarmless?: (cdb: Uint8Array) => boolean
   /** Bits of `CommandFlag`. */
   readonly flags: number
   /** Recommended timeout in seconds, for REPORT SUPPORTED OPERATION CODES. */
@@ -45,10 +51,9 @@ export interface TableEntry extends Command {
   /** As long as the CDB; opcode and service action hold their values (SPC-5 §6.35.3). */
   readonly usageBytes: Uint8Array
   readonly allowedBits: Uint8Array
+  /** The byte of CONTROL. */
+  readonly controlAt: number
 }
-
-/** NACA in CONTROL, which the unit looks at in every command. */
-const NACA = 0x04
 
 type Slot = TableEntry | ReadonlyMap<number, TableEntry> | undefined
 
@@ -76,7 +81,8 @@ export class CommandTable {
 
   /** The command that a CDB is. */
   entryFor(cdb: Uint8Array): TableEntry | undefined {
-    return this.find(get8(cdb, 0), cdbServiceAction(cdb))
+    const slot = this.#slots[get8(cdb, 0)]
+    return slot instanceof Map ? slot.get(cdbServiceAction(cdb)) : (slot as TableEntry | undefined)
   }
 
   /** Whether the opcode is known, and has service actions. */
@@ -108,7 +114,7 @@ function toEntry(command: Command): TableEntry {
   if (command.ignored !== undefined) {
     for (const [i, bits] of fromHex(command.ignored).entries()) allowedBits[i] = bits | get8(allowedBits, i)
   }
-  return { ...command, usageBytes, allowedBits }
+  return { ...command, usageBytes, allowedBits, controlAt }
 }
 
 /** ADDITIONAL CDB LENGTH is the command's, and its transport brought all of it. */

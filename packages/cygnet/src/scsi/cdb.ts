@@ -22,9 +22,9 @@ export const cdbServiceAction = (cdb: Uint8Array): number =>
 export const cdbControlAt = (opcode: number): number =>
   opcode === VARIABLE_LENGTH ? 1 : cdbLength(opcode) - 1
 
-const NACA = 0x04
-
 /** NACA in CONTROL: a CHECK CONDITION of this command establishes ACA (SAM-5 §5.9). */
+export const NACA = 0x04
+
 export const hasNaca = (cdb: Uint8Array): boolean => (get8(cdb, cdbControlAt(get8(cdb, 0))) & NACA) !== 0
 
 const PERSISTENT_RESERVE_OUT = 0x5f
