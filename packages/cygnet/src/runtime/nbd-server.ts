@@ -1,0 +1,153 @@
+import { once } from 'node:events'
+import { lstatSync, unlinkSync } from 'node:fs'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { CygnetError } from '../base/errors.ts'
+import { BufferPool } from '../base/pool.ts'
+import { NbdServerConnection, type NbdServerEvent, type NbdServerLimits } from '../nbd/server-connection.ts'
+import type { NbdExport } from '../nbd/server-export.ts'
+import { NbdSocket } from './nbd-socket.ts'
+import { SocketReader } from './socket-reader.ts'
+import { formatEndpoint } from './tcp-connection.ts'
+
+/** Where an NBD server listens, or is. */
+export type NbdAddress =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+
+export const formatNbdAddress = (address: NbdAddress): string =>
+  address.kind === 'unix' ? `unix:${address.path}` : formatEndpoint(address.host, address.port)
+
+export interface NbdServerOptions {
+  readonly listen: NbdAddress
+  readonly exports: readonly NbdExport[]
+  readonly limits?: NbdServerLimits
+  /** Clients at once; with `limits` the bound of the memory. Default: 16. */
+  readonly maxConnections?: number
+  /** Time to choose an export, in milliseconds. Default: 10,000. */
+  readonly handshakeTimeoutMs?: number
+  readonly pool?: BufferPool
+  readonly onEvent?: (peer: string, event: NbdServerEvent) => void
+}
+
+const DEFAULT_CONNECTIONS = 16
+const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000
+const SEGMENT_BYTES = 256 * 1024
+
+/** What `listen` may fail with, and what to do about it. */
+const listenErrors: Readonly<Record<string, (where: string) => string>> = {
+  EADDRINUSE: (where) => `${where} is in use: end the program that listens there, or choose another`,
+  EADDRNOTAVAIL: (where) => `${where} is not an address of this machine: choose another`,
+  EACCES: (where) => `no permission to listen on ${where}: choose another`,
+  ENOENT: (where) => `the folder of ${where} does not exist: make it, or choose another`,
+  ENOTFOUND: (where) => `the host name in ${where} is not known`,
+}
+
+/** Offers block devices by NBD, on one TCP port or Unix socket. */
+export class NbdServer {
+  readonly #options: NbdServerOptions
+  readonly #server: Server
+  readonly #pool: BufferPool
+  readonly #connections = new Set<NbdServerConnection>()
+
+  constructor(options: NbdServerOptions) {
+    this.#options = options
+    this.#pool = options.pool ?? new BufferPool()
+    this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket))
+  }
+
+  get connections(): number {
+    return this.#connections.size
+  }
+
+  /** Where it listens. Only while listening. */
+  get address(): NbdAddress {
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') return this.#options.listen
+    return { kind: 'tcp', host: address.address, port: address.port }
+  }
+
+  /** @throws {CygnetError} LISTEN_FAILED */
+  async listen(): Promise<void> {
+    const { listen } = this.#options
+    if (listen.kind === 'unix') await removeStaleSocket(listen.path)
+    this.#server.listen(
+      listen.kind === 'unix' ? { path: listen.path } : { host: listen.host, port: listen.port },
+    )
+    try {
+      await once(this.#server, 'listening')
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      const where = formatNbdAddress(listen)
+      throw new CygnetError(
+        'LISTEN_FAILED',
+        listenErrors[code ?? '']?.(where) ?? `cannot listen: ${message}`,
+        {
+          cause: error,
+        },
+      )
+    }
+    this.#server.on('error', (error) =>
+      this.#report('unknown', { kind: 'dropped', reason: `not accepted: ${error.message}` }),
+    )
+  }
+
+  /** Takes no new clients, answers what is under way, and returns when the last connection is closed. */
+  async stop(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    for (const connection of [...this.#connections]) connection.stop()
+    await closed
+  }
+
+  #report(peer: string, event: NbdServerEvent): void {
+    this.#options.onEvent?.(peer, event)
+  }
+
+  #accept(accepted: Socket): void {
+    const { listen, maxConnections = DEFAULT_CONNECTIONS } = this.#options
+    const peer = listen.kind === 'unix' ? 'unix' : formatEndpoint(accepted.remoteAddress, accepted.remotePort)
+    if (this.#connections.size >= maxConnections) {
+      accepted.destroy()
+      this.#report(peer, { kind: 'dropped', reason: `there are ${maxConnections} connections already` })
+      return
+    }
+    const reader = new SocketReader(accepted, this.#pool, SEGMENT_BYTES, (segment, start, end) =>
+      opened.received(segment, start, end),
+    )
+    const { socket } = reader
+    const { handshakeTimeoutMs = DEFAULT_HANDSHAKE_TIMEOUT_MS, exports, limits } = this.#options
+    const timer = setTimeout(
+      () => opened.isAttached || opened.drop(`it chose no export within ${handshakeTimeoutMs} ms`),
+      handshakeTimeoutMs,
+    )
+    const opened = new NbdServerConnection({
+      exports,
+      stream: new NbdSocket(socket, peer),
+      pool: this.#pool,
+      ...(limits && { limits }),
+      onEvent: (event) => this.#report(peer, event),
+    })
+    this.#connections.add(opened)
+    if (listen.kind === 'tcp') socket.setNoDelay(true).setKeepAlive(true, 30_000)
+    socket.on('error', (error) => opened.closed(error.message))
+    socket.on('end', () => opened.closed('the client closed it'))
+    socket.on('close', () => {
+      clearTimeout(timer)
+      opened.closed('it was closed')
+      reader.close()
+      this.#connections.delete(opened)
+    })
+  }
+}
+
+/** A socket file that nobody listens at is left from a program that was killed. */
+async function removeStaleSocket(path: string): Promise<void> {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return
+  const probe = connect(path)
+  try {
+    await once(probe, 'connect')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') unlinkSync(path)
+  } finally {
+    probe.destroy()
+  }
+}
