@@ -17,7 +17,7 @@ export type Cut = 'reset' | 'fin' | 'half-open'
 export interface Corruption {
   /** Default: whichever comes first. */
   readonly direction?: Direction
-  /** Default: any that a digest of the connection protects. */
+  /** Default: the first that comes and that a digest of the connection protects. */
   readonly region?: Region
   /** Only in PDUs of this opcode. */
   readonly opcode?: number

@@ -1,5 +1,6 @@
 /** Has a `FaultProxy` do a fault every now and then, chosen by its seed, on one of its connections that have logged in. */
-import type { Cut, Direction, FaultLink, FaultProxy } from './fault-proxy.ts'
+import type { Cut, FaultProxy, FaultLink } from './fault-proxy.ts'
+import { type Region, regions } from './pdu-tracker.ts'
 
 /** How probable each fault is against the others; a missing one never happens. */
 export interface FaultMix {
@@ -59,16 +60,15 @@ export class FaultSchedule {
   }
 
   #strike(): void {
-    const links = this.#proxy.links.filter((link) => link.isFullFeature)
-    if (links.length === 0) return
-    const link = links[this.#proxy.random.between(0, links.length - 1)] as FaultLink
+    const link = this.#oneOf(this.#proxy.links.filter((one) => one.isFullFeature))
+    if (link === undefined) return
     const kind = this.#draw()
     this.done.push(`${kind} on ${link.id}`)
     this.#do(kind, link)
   }
 
   #do(kind: Kind, link: FaultLink): void {
-    const which = ways[this.#proxy.random.between(0, ways.length - 1)] as Direction | 'both'
+    const which = this.#oneOf(ways) ?? 'both'
     const lastsMs = this.#between(this.#plan.lastsMs)
     switch (kind) {
       case 'stall':
@@ -82,9 +82,13 @@ export class FaultSchedule {
         link.split(SPLIT_BYTES, which)
         this.#after(lastsMs, () => link.split(0))
         return
-      case 'corrupt':
-        link.corrupt(which === 'both' ? {} : { direction: which })
+      case 'corrupt': {
+        const isProtected = (region: Region) =>
+          region.startsWith('header') ? link.digests.header : link.digests.data
+        const region = this.#oneOf(regions.filter(isProtected))
+        if (region !== undefined) link.corrupt({ region, ...(which !== 'both' && { direction: which }) })
         return
+      }
       default:
         link.cut(kind satisfies Cut)
     }
@@ -99,6 +103,10 @@ export class FaultSchedule {
       if (left < 0) return kind
     }
     return (weights.at(-1) as [Kind, number])[0]
+  }
+
+  #oneOf<T>(list: readonly T[]): T | undefined {
+    return list[this.#proxy.random.between(0, list.length - 1)]
   }
 
   #between([least, most]: readonly [number, number]): number {
