@@ -10,6 +10,12 @@ import type { Operation } from './operation.ts'
 const ReportingOptions = { all: 0, opcode: 1, opcodeAndServiceAction: 2, either: 3 } as const
 const TIMEOUTS_BYTES = 12
 
+/**
+ * Longer CDBs are left out of the list of all commands, and described to whoever asks for one of them: libiscsi has room
+ * for 16 bytes of usage data, and its conformance suite fails with any target that lists a command with more.
+ */
+const LISTED_CDB_BYTES = 16
+
 /** `table` is asked at each command, as it holds this command too. */
 export const reportSupportedOperationCodes =
   (table: () => CommandTable) =>
@@ -33,13 +39,14 @@ export const reportSupportedOperationCodes =
     op.reply(encodeOne(entry, withTimeouts), allocationBytes)
   }
 
-/** All commands: COMMAND DATA LENGTH (4), then 8 bytes (20 with timeouts) for each. */
+/** All listed commands: COMMAND DATA LENGTH (4), then 8 bytes (20 with timeouts) for each. */
 function encodeAll(table: CommandTable, withTimeouts: boolean): Uint8Array {
+  const entries = table.entries.filter(({ usageBytes }) => usageBytes.length <= LISTED_CDB_BYTES)
   const descriptorBytes = withTimeouts ? 8 + TIMEOUTS_BYTES : 8
-  const bytes = new Uint8Array(4 + table.entries.length * descriptorBytes)
+  const bytes = new Uint8Array(4 + entries.length * descriptorBytes)
   set32(bytes, 0, bytes.length - 4)
   let at = 4
-  for (const entry of table.entries) {
+  for (const entry of entries) {
     bytes[at] = entry.opcode
     set16(bytes, at + 2, entry.serviceAction ?? 0)
     bytes[at + 5] = (withTimeouts ? 0x02 : 0) | (entry.serviceAction === undefined ? 0 : 0x01)
