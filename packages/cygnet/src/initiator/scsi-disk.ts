@@ -23,8 +23,9 @@ import {
   readModes,
   unitName,
 } from './disk-facts.ts'
+import { DiskTransfers } from './disk-transfers.ts'
 import { DiskZeroes } from './disk-zeroes.ts'
-import { inParts } from './in-parts.ts'
+import { readRange, touched, within, writeRange } from './partial-blocks.ts'
 import { RangeOrder } from './range-order.ts'
 import type { ScsiCommand } from './scsi-executor.ts'
 import { ScsiUnit, type ScsiUnitOptions } from './scsi-unit.ts'
@@ -49,7 +50,7 @@ export class ScsiDisk implements BlockDevice {
   readonly #unit: ScsiUnit
   readonly #commands: DiskCommands
   readonly #zeroes: DiskZeroes
-  readonly #transferBlocks: number
+  readonly #transfers: DiskTransfers
   readonly #order = new RangeOrder()
   readonly #events = new DeviceEvents()
   #facts: DiskFacts
@@ -66,13 +67,9 @@ export class ScsiDisk implements BlockDevice {
     this.#facts = facts
     this.#commands = new DiskCommands(unit, blockBytes)
     this.#zeroes = new DiskZeroes(this.#commands, facts)
-    this.#transferBlocks = Math.max(
-      1,
-      Math.min(
-        facts.limits?.transferBlocks || Infinity,
-        Math.floor((options.maxTransferBytes ?? DEFAULT_TRANSFER_BYTES) / blockBytes),
-      ),
-    )
+    const ownLimit = Math.floor((options.maxTransferBytes ?? DEFAULT_TRANSFER_BYTES) / blockBytes)
+    const transferBlocks = Math.max(1, Math.min(facts.limits?.transferBlocks || Infinity, ownLimit))
+    this.#transfers = new DiskTransfers(this.#commands, blockBytes, transferBlocks, () => this.#facts)
     unit.onAttention = (additional, isRefresh) => this.#attention(additional, isRefresh)
   }
 
@@ -115,7 +112,8 @@ export class ScsiDisk implements BlockDevice {
       extents: this.#knowsExtents,
       compareAndWriteBytes: (limits?.compareAndWriteBlocks ?? 0) * block,
       unmapGranularityBytes: (limits?.unmapGranularityBlocks || 1) * block,
-      optimalBytes: Math.min(limits?.optimalTransferBlocks || Infinity, this.#transferBlocks) * block,
+      optimalBytes:
+        Math.min(limits?.optimalTransferBlocks || Infinity, this.#transfers.transferBlocks) * block,
     }
   }
 
@@ -128,13 +126,8 @@ export class ScsiDisk implements BlockDevice {
     this.#check(offset, lengthBytes)
     const into = typeof target === 'number' ? new Uint8Array(lengthBytes) : target
     if (lengthBytes === 0) return into
-    const { start, end } = this.#bounds(offset, lengthBytes)
-    await this.#order.run(start, end, false, async () => {
-      if (end - start === lengthBytes) return this.#readBlocks(start, into, signal)
-      const whole = new Uint8Array(end - start)
-      await this.#readBlocks(start, whole, signal)
-      into.set(whole.subarray(offset - start, offset - start + lengthBytes))
-    })
+    const { start, end } = touched(this.blockSizeBytes, offset, lengthBytes)
+    await this.#order.run(start, end, false, () => readRange(this.#transfers, offset, into, signal))
     return into
   }
 
@@ -142,14 +135,13 @@ export class ScsiDisk implements BlockDevice {
     this.#check(offset, bytes.length)
     this.#checkWritable()
     if (bytes.length === 0) return
-    const { start, end } = this.#bounds(offset, bytes.length)
-    await this.#order.run(start, end, true, () => this.#writeRange(offset, bytes, fua, signal))
+    const { start, end } = touched(this.blockSizeBytes, offset, bytes.length)
+    await this.#order.run(start, end, true, () => writeRange(this.#transfers, offset, bytes, fua, signal))
   }
 
   async flush({ signal }: RequestOptions = {}): Promise<void> {
     this.#check(0, 0)
-    if (this.#facts.writeCache === false) return
-    await optional(this.#commands.synchronizeCache(0, 0, signal))
+    await this.#transfers.makeDurable(0, 0, signal)
   }
 
   async unmap(offset: number, lengthBytes: number, { signal }: RequestOptions = {}): Promise<void> {
@@ -157,9 +149,10 @@ export class ScsiDisk implements BlockDevice {
     this.#checkWritable()
     if (!this.can.unmap)
       throw new BlockDeviceError('NOT_SUPPORTED', 'The device cannot release space: it has no UNMAP.')
-    const { lba, lbaEnd } = this.#wholeBlocks(offset, lengthBytes)
-    if (lba >= lbaEnd) return
-    await this.#order.run(offset, offset + lengthBytes, true, () => this.#zeroes.unmap(lba, lbaEnd, signal))
+    const block = this.blockSizeBytes
+    const { start, end } = within(block, offset, lengthBytes)
+    if (start >= end) return
+    await this.#order.run(start, end, true, () => this.#zeroes.unmap(start / block, end / block, signal))
   }
 
   async writeZeroes(offset: number, lengthBytes: number, options: ZeroOptions = {}): Promise<void> {
@@ -167,17 +160,19 @@ export class ScsiDisk implements BlockDevice {
     this.#check(offset, lengthBytes)
     this.#checkWritable()
     if (lengthBytes === 0) return
-    const { start, end } = this.#bounds(offset, lengthBytes)
-    const { lba, lbaEnd } = this.#wholeBlocks(offset, lengthBytes)
     const block = this.blockSizeBytes
+    const transfers = this.#transfers
+    const whole = within(block, offset, lengthBytes)
+    const { start, end } = touched(block, offset, lengthBytes)
     await this.#order.run(start, end, true, async () => {
-      if (lba >= lbaEnd) return this.#writeRange(offset, new Uint8Array(lengthBytes), fua, signal)
-      await this.#zeroes.zero(lba, lbaEnd, mayUnmap, signal)
-      const headBytes = lba * block - offset
-      const tailBytes = offset + lengthBytes - lbaEnd * block
-      if (headBytes > 0) await this.#writeRange(offset, new Uint8Array(headBytes), false, signal)
-      if (tailBytes > 0) await this.#writeRange(lbaEnd * block, new Uint8Array(tailBytes), false, signal)
-      if (fua) await this.#makeDurable(start, end, signal)
+      if (whole.start >= whole.end)
+        return writeRange(transfers, offset, new Uint8Array(lengthBytes), fua, signal)
+      await this.#zeroes.zero(whole.start / block, whole.end / block, mayUnmap, signal)
+      const head = new Uint8Array(whole.start - offset)
+      const tail = new Uint8Array(offset + lengthBytes - whole.end)
+      if (head.length > 0) await writeRange(transfers, offset, head, false, signal)
+      if (tail.length > 0) await writeRange(transfers, whole.end, tail, false, signal)
+      if (fua) await transfers.makeDurable(start, end, signal)
     })
   }
 
@@ -196,10 +191,11 @@ export class ScsiDisk implements BlockDevice {
         `A block of this device has ${this.blockSizeBytes} bytes, not ${block.length}.`,
       )
     }
-    const { lba, lbaEnd } = this.#wholeBlocks(offset, lengthBytes)
+    if (lengthBytes === 0) return
+    const [lba, lbaEnd] = [offset / block.length, (offset + lengthBytes) / block.length]
     await this.#order.run(offset, offset + lengthBytes, true, async () => {
       await this.#zeroes.fill(lba, lbaEnd, block, false, signal)
-      if (fua) await this.#makeDurable(offset, offset + lengthBytes, signal)
+      if (fua) await this.#transfers.makeDurable(offset, offset + lengthBytes, signal)
     })
   }
 
@@ -278,10 +274,9 @@ export class ScsiDisk implements BlockDevice {
 
   async #close(): Promise<void> {
     await this.#order.idle()
-    if (!this.readOnly && this.#failure === undefined && this.#facts.writeCache !== false) {
-      // What was not flushed before may be lost, as it may by any crash: who must know calls flush.
-      await this.#commands.synchronizeCache(0, 0, undefined).catch(() => undefined)
-    }
+    // What was not flushed before may be lost, as it may by any crash: who must know calls flush.
+    if (!this.readOnly && this.#failure === undefined)
+      await this.#transfers.makeDurable(0, 0, undefined).catch(() => undefined)
     await this.#options.release?.()
   }
 
@@ -294,60 +289,6 @@ export class ScsiDisk implements BlockDevice {
 
   #checkWritable(): void {
     if (this.readOnly) throw new BlockDeviceError('READ_ONLY', 'The device cannot be written to.')
-  }
-
-  /** The blocks that a range touches, in bytes. */
-  #bounds(offset: number, lengthBytes: number): { start: number; end: number } {
-    const block = this.blockSizeBytes
-    const end = offset + lengthBytes
-    return { start: offset - (offset % block), end: Math.ceil(end / block) * block }
-  }
-
-  /** The blocks that lie in a range. */
-  #wholeBlocks(offset: number, lengthBytes: number): { lba: number; lbaEnd: number } {
-    const block = this.blockSizeBytes
-    return { lba: Math.ceil(offset / block), lbaEnd: Math.floor((offset + lengthBytes) / block) }
-  }
-
-  async #readBlocks(start: number, into: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
-    const block = this.blockSizeBytes
-    const lba = start / block
-    await inParts(lba, lba + into.length / block, this.#transferBlocks, (from, to) =>
-      this.#commands.read(from, into.subarray((from - lba) * block, (to - lba) * block), signal),
-    )
-  }
-
-  /** Writes any range: blocks that it covers in part are read, changed and written. Nobody else has them meanwhile. */
-  async #writeRange(
-    offset: number,
-    bytes: Uint8Array,
-    fua: boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const block = this.blockSizeBytes
-    const { start, end } = this.#bounds(offset, bytes.length)
-    let whole = bytes
-    if (end - start !== bytes.length) {
-      whole = new Uint8Array(end - start)
-      if (start < offset) await this.#readBlocks(start, whole.subarray(0, block), signal)
-      const tail = end - start - block
-      const isCutShort = offset + bytes.length < end
-      if (isCutShort && (tail > 0 || start === offset))
-        await this.#readBlocks(end - block, whole.subarray(tail), signal)
-      whole.set(bytes, offset - start)
-    }
-    const hasFua = fua && this.#facts.fua
-    const lba = start / block
-    await inParts(lba, end / block, this.#transferBlocks, (from, to) =>
-      this.#commands.write(from, whole.subarray((from - lba) * block, (to - lba) * block), hasFua, signal),
-    )
-    if (fua && !hasFua) await this.#makeDurable(start, end, signal)
-  }
-
-  async #makeDurable(start: number, end: number, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#facts.writeCache === false) return
-    const block = this.blockSizeBytes
-    await optional(this.#commands.synchronizeCache(start / block, (end - start) / block, signal))
   }
 
   /** A unit attention: told, and looked into before anything goes on. */
