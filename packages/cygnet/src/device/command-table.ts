@@ -5,6 +5,7 @@ import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { cdbControlAt, cdbServiceAction, lengthOfCdb, NACA } from '../scsi/cdb.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import type { Step } from './operation.ts'
+import type { Reach } from './target-port-groups.ts'
 
 export const CommandFlag = {
   /** A pending unit attention waits for another command (SAM-5 §5.14). */
@@ -39,6 +40,8 @@ export interface Command {
   readonly reservation: ReservationClass
   /** Whether a CDB asks for something that conflicts with no reservation, although others of the command do. */
   readonly isHarmless?: (cdb: Uint8Array) => boolean
+  /** Works while the target port is not active: how far from it (SPC-5 §5.18.2.4). Not at all where not given. */
+  readonly reach?: Reach
   /** Bits of `CommandFlag`. */
   readonly flags: number
   /** Recommended timeout in seconds, for REPORT SUPPORTED OPERATION CODES. */

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
-import { cdbControlAt, hasNaca } from '../scsi/cdb.ts'
+import { hasNaca, NACA } from '../scsi/cdb.ts'
 import { get8 } from '../scsi/fields.ts'
 import type { PendingEvent } from '../scsi/pending-event.ts'
 import type { SenseData } from '../scsi/sense.ts'
@@ -16,8 +16,11 @@ import { NexusAttentions } from './nexus-attentions.ts'
 import type { AbortGroup, OperationHost, Phase, Step } from './operation.ts'
 import { Operation } from './operation.ts'
 import { RangeLocks } from './range-locks.ts'
+import type { ReservationGate } from './reservations.ts'
+import { openGate } from './reservations.ts'
 import { TaskSet } from './task-set.ts'
 import type { UnitAttention } from './unit-attention.ts'
+import { isReset } from './unit-attention.ts'
 
 /** Tasks that a unit holds unless told otherwise. */
 export const DEFAULT_TASK_LIMIT = 1024
@@ -47,6 +50,7 @@ const RUN_QUEUE_PAGE = 1024
  */
 export abstract class DeviceServer implements LogicalUnit, OperationHost {
   protected abstract readonly table: CommandTable
+  protected gate: ReservationGate = openGate
   readonly locks: RangeLocks
   readonly #taskLimit: number
   readonly #taskSet = new TaskSet()
@@ -97,12 +101,21 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
 
   detachNexus(nexus: Nexus, loss: NexusLoss): void {
     this.#attentions.detach(nexus, loss)
+    this.gate.nexusLost(nexus)
     this.abortNexus(nexus, nothing)
   }
 
   /** Establishes a unit attention for every nexus, except the one that caused it. */
   attention(code: UnitAttention, except?: Nexus): void {
     this.#attentions.establishForAll(code, except)
+  }
+
+  attentionFor(nexus: Nexus, code: UnitAttention): void {
+    this.#attentions.establish(nexus, code)
+  }
+
+  nexuses(): Iterable<Nexus> {
+    return this.#attentions.nexuses
   }
 
   commandsClearedByProtocol(nexus: Nexus): void {
@@ -204,19 +217,28 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     const { task } = op
     const cdb = task.cdb
     const entry = this.table.entryFor(cdb)
+    const isReserved = this.gate.isClosed && entry !== undefined && this.gate.conflicts(entry, task)
     if (this.#attentions.hasAny && (entry === undefined || !(entry.flags & CommandFlag.quiet))) {
-      const attention = this.takeAttention(task.nexus)
+      const attention = this.#attentionBefore(task.nexus, isReserved)
       if (attention) return op.check(attention)
     }
     if (task.attribute === TaskAttribute.aca && task.nexus !== this.#faulted) {
       return op.check(illegalRequest(AdditionalSense.invalidMessage))
     }
+    if (isReserved) return op.conflict()
     if (entry === undefined) return op.check(this.unknownCommand(get8(cdb, 0)))
-    if (hasNaca(cdb) && !this.mayUseAca(task.nexus))
-      return op.check(invalidCdbField(cdbControlAt(entry.opcode), 2))
+    if (get8(cdb, entry.controlAt) & NACA && !this.mayUseAca(task.nexus)) {
+      return op.check(invalidCdbField(entry.controlAt, 2))
+    }
     const problem = checkUsage(entry, cdb) ?? this.refuse(entry, task.nexus)
     if (problem) return op.check(problem)
     entry.start(op)
+  }
+
+  /** Of what a nexus has not heard of, only a reset outranks a reservation conflict (SAM-5 §5.3.3). */
+  #attentionBefore(nexus: Nexus, isReserved: boolean): SenseData | undefined {
+    if (isReserved && !isReset(this.#attentions.first(nexus) ?? AdditionalSense.none)) return undefined
+    return this.takeAttention(nexus)
   }
 
   protected unknownCommand(opcode: number): SenseData {
@@ -312,8 +334,23 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     if (wasFaulted) this.#unblock()
   }
 
+  /** PREEMPT AND ABORT (SPC-5 §5.13.11.2.6): ends the tasks of nexuses, and tells those whose doing it is not (TAS = 0). */
+  preemptTasks(nexuses: ReadonlySet<Nexus>, except: ScsiTask, done: () => void): void {
+    const isPreempted = (task: ScsiTask): boolean => task !== except && nexuses.has(task.nexus)
+    const others = new Set<Nexus>()
+    for (const task of this.#operations.keys()) {
+      if (isPreempted(task) && task.nexus !== except.nexus) others.add(task.nexus)
+    }
+    for (const other of others) this.#attentions.establish(other, AdditionalSense.commandsCleared)
+    const endsAca = this.#faulted !== undefined && nexuses.has(this.#faulted)
+    if (endsAca) this.#faulted = undefined
+    this.#abortTasks(isPreempted, done)
+    if (endsAca) this.#unblock()
+  }
+
   reset(done: () => void, cause: ResetCause = 'reset'): void {
     this.onReset(cause)
+    this.gate.reset()
     this.#faulted = undefined
     this.#attentions.forgetLostPorts()
     this.attention(cause === 'reset' ? AdditionalSense.busDeviceReset : AdditionalSense.powerOnOrReset)

@@ -1,3 +1,4 @@
+import { get8 } from '../scsi/fields.ts'
 import { Opcode, ServiceAction } from '../scsi/opcodes.ts'
 import type { Command } from './command-table.ts'
 import { CommandFlag } from './command-table.ts'
@@ -12,6 +13,10 @@ import type { DiskVerify } from './disk-verify.ts'
 import type { Step } from './operation.ts'
 import type { DiskXor } from './disk-xor.ts'
 import { inquiry, reportTaskManagement, testUnitReady } from './primary-commands.ts'
+import { reservationCommands } from './reservation-commands.ts'
+import type { Reservations } from './reservations.ts'
+import { targetPortGroupCommands } from './target-port-group-commands.ts'
+import type { TargetPortGroups } from './target-port-groups.ts'
 
 export interface DiskParts {
   readonly about: DiskInquiry
@@ -25,6 +30,8 @@ export interface DiskParts {
   readonly xor: DiskXor
   /** UNMAP exists only where the store can release space. */
   readonly canUnmap: boolean
+  readonly reservations: Reservations
+  readonly portGroups: TargetPortGroups
   readonly reportLuns: Step
   readonly requestSense: Step
   readonly reportOpcodes: Step
@@ -42,14 +49,19 @@ export const diskCommands = (parts: DiskParts): Command[] => [
   ...mediumRows(parts),
   ...writeRows(parts),
   ...(parts.canUnmap ? [unmapRow(parts)] : []),
+  ...reservationCommands(parts.reservations),
+  ...targetPortGroupCommands(parts.portGroups),
 ]
+
+/** START STOP UNIT with START = 1 and no power condition (SBC-4 §4.17). */
+const startsOnly = (cdb: Uint8Array): boolean => (get8(cdb, 4) & 0xf1) === 0x01
 
 const primaryRows = (parts: DiskParts): Command[] => [
   {
     name: 'TEST UNIT READY',
     opcode: Opcode.testUnitReady,
     usage: '00 00 00 00 00 00',
-    reservation: 'read',
+    reservation: 'reserve',
     flags: medium,
     timeoutS: QUICK,
     start: testUnitReady,
@@ -59,6 +71,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.requestSense,
     usage: '03 01 00 00 ff 00',
     reservation: 'allowed',
+    reach: 'transitioning',
     flags: quiet,
     timeoutS: QUICK,
     start: parts.requestSense,
@@ -68,6 +81,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.inquiry,
     usage: '12 01 ff ff ff 00',
     reservation: 'allowed',
+    reach: 'transitioning',
     flags: quiet,
     timeoutS: QUICK,
     start: inquiry(parts.about),
@@ -77,6 +91,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.modeSelect6,
     usage: '15 10 00 00 ff 00',
     reservation: 'write',
+    reach: 'standby',
     flags: governs,
     timeoutS: QUICK,
     start: parts.modes.select,
@@ -86,6 +101,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.modeSelect10,
     usage: '55 10 00 00 00 00 00 ff ff 00',
     reservation: 'write',
+    reach: 'standby',
     flags: governs,
     timeoutS: QUICK,
     start: parts.modes.select,
@@ -95,6 +111,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.modeSense6,
     usage: '1a 08 ff ff ff 00',
     reservation: 'read',
+    reach: 'standby',
     flags: 0,
     timeoutS: QUICK,
     start: parts.modes.sense,
@@ -104,6 +121,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.modeSense10,
     usage: '5a 18 ff ff 00 00 00 ff ff 00',
     reservation: 'read',
+    reach: 'standby',
     flags: 0,
     timeoutS: QUICK,
     start: parts.modes.sense,
@@ -113,6 +131,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.startStopUnit,
     usage: '1b 01 00 00 05 00',
     reservation: 'write',
+    isHarmless: startsOnly,
     flags: governs,
     timeoutS: TRANSFER,
     start: parts.cache.startStop,
@@ -122,6 +141,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.reportLuns,
     usage: 'a0 00 ff 00 00 00 ff ff ff ff 00 00',
     reservation: 'allowed',
+    reach: 'transitioning',
     flags: quiet,
     timeoutS: QUICK,
     start: parts.reportLuns,
@@ -131,7 +151,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.maintenanceIn,
     serviceAction: ServiceAction.reportSupportedOperationCodes,
     usage: 'a3 0c 87 ff ff ff ff ff ff ff 00 00',
-    reservation: 'allowed',
+    reservation: 'read',
     flags: 0,
     timeoutS: QUICK,
     start: parts.reportOpcodes,
@@ -141,7 +161,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
     opcode: Opcode.maintenanceIn,
     serviceAction: ServiceAction.reportSupportedTaskManagementFunctions,
     usage: 'a3 0d 80 00 00 00 ff ff ff ff 00 00',
-    reservation: 'allowed',
+    reservation: 'read',
     flags: 0,
     timeoutS: QUICK,
     start: reportTaskManagement,
@@ -205,7 +225,7 @@ const mediumRows = ({ about, cache, lbaStatus, readWrite, verify }: DiskParts): 
     opcode: Opcode.serviceActionIn16,
     serviceAction: ServiceAction.getLbaStatus,
     usage: '9e 12 ff ff ff ff ff ff ff ff ff ff ff ff 00 00',
-    reservation: 'allowed',
+    reservation: 'read',
     flags: medium,
     timeoutS: TRANSFER,
     start: lbaStatus.getLbaStatus,

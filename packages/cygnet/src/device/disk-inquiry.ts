@@ -17,6 +17,7 @@ import type { Nexus } from '../scsi/task.ts'
 import type { DiskMedium } from './disk-medium.ts'
 import type { Operation } from './operation.ts'
 import type { InquirySource } from './primary-commands.ts'
+import type { TargetPortGroups } from './target-port-groups.ts'
 
 /** Most blocks of one COMPARE AND WRITE: the CDB's field has one byte. */
 export const COMPARE_AND_WRITE_BLOCKS = 255
@@ -44,6 +45,9 @@ export interface UnitIdentity {
 
 const PERIPHERAL = DeviceType.block
 
+/** TPGS. */
+const IMPLICIT_AND_EXPLICIT = 3
+
 /** An ACA condition stops everybody's tasks, and who may only read is not to do that. */
 export const mayUseAca = (nexus: Nexus): boolean => nexus.readOnly !== true
 
@@ -51,10 +55,12 @@ export const mayUseAca = (nexus: Nexus): boolean => nexus.readOnly !== true
 export class DiskInquiry implements InquirySource {
   readonly #medium: DiskMedium
   readonly #identity: Required<UnitIdentity>
+  readonly #portGroups: TargetPortGroups
   readonly #pages: ReadonlyMap<number, (nexus: Nexus) => Uint8Array>
 
-  constructor(medium: DiskMedium, identity: UnitIdentity) {
+  constructor(medium: DiskMedium, identity: UnitIdentity, portGroups: TargetPortGroups) {
     this.#medium = medium
+    this.#portGroups = portGroups
     this.#identity = { vendor: 'CYGNET', product: 'Virtual Disk', revision: '1', ...identity }
     const { store } = medium
     this.#pages = new Map<number, (nexus: Nexus) => Uint8Array>([
@@ -75,6 +81,8 @@ export class DiskInquiry implements InquirySource {
       deviceType: DeviceType.block,
       removable: false,
       normAca: mayUseAca(nexus),
+      tpgs: IMPLICIT_AND_EXPLICIT,
+      multiPort: this.#portGroups.groups.length > 1,
       version: 6,
       vendor: this.#identity.vendor,
       product: this.#identity.product,

@@ -5,6 +5,7 @@ import type { SenseData } from '../scsi/sense.ts'
 import { SenseKey } from '../scsi/sense.ts'
 import type { Nexus } from '../scsi/task.ts'
 import type { BackingStore } from '../store/backing-store.ts'
+import type { DurableRecords } from '../store/durable-records.ts'
 import type { TableEntry } from './command-table.ts'
 import { CommandFlag, CommandTable } from './command-table.ts'
 import type { QueueError } from './device-server.ts'
@@ -22,7 +23,9 @@ import { DiskReadWrite } from './disk-read-write.ts'
 import { DiskVerify } from './disk-verify.ts'
 import { DiskXor } from './disk-xor.ts'
 import { reportLuns, requestSense } from './primary-commands.ts'
+import { Reservations } from './reservations.ts'
 import { reportSupportedOperationCodes } from './supported-opcodes.ts'
+import { TargetPortGroups } from './target-port-groups.ts'
 
 export interface DiskUnitOptions {
   readonly store: BackingStore
@@ -37,6 +40,10 @@ export interface DiskUnitOptions {
   readonly writeCache?: boolean
   /** Tasks held before TASK SET FULL. Default 1024. */
   readonly taskLimit?: number
+  /** What outlives power loss beside the data; without it, persistent reservations do not. */
+  readonly records?: DurableRecords
+  /** How the target is reached, shared by its units. Default: portal group 1, active and optimized. */
+  readonly portGroups?: TargetPortGroups
 }
 
 const NOT_STARTED: SenseData = {
@@ -55,11 +62,12 @@ export class DiskUnit extends DeviceServer {
   readonly #medium: DiskMedium
   readonly #modes: DiskModes
   readonly #cache: DiskCache
+  readonly #portGroups: TargetPortGroups
   readonly #readOnly: boolean
 
   /**
    * @throws CygnetError `ERR_DISK_SIZE` where the store is empty or no whole number of blocks, `ERR_DISK_IDENTITY` where
-   * the identity does not fit its fields.
+   * the identity does not fit its fields, `STATE_INVALID` where the records are not understood.
    */
   constructor(options: DiskUnitOptions) {
     super(options.taskLimit)
@@ -74,9 +82,17 @@ export class DiskUnit extends DeviceServer {
       this.attention(AdditionalSense.modeParametersChanged, cause),
     )
     this.#cache = new DiskCache(medium)
+    const portGroups = options.portGroups ?? new TargetPortGroups([[1, 'optimized']])
+    this.#portGroups = portGroups
+    portGroups.onChange((cause) => this.attention(AdditionalSense.asymmetricAccessStateChanged, cause))
+    const reservations = new Reservations(this, {
+      records: options.records,
+      relativeTargetPortIds: () => portGroups.groups,
+    })
+    this.gate = reservations
     this.table = new CommandTable(
       diskCommands({
-        about: new DiskInquiry(medium, options.identity),
+        about: new DiskInquiry(medium, options.identity, portGroups),
         modes: this.#modes,
         cache: this.#cache,
         readWrite: new DiskReadWrite(medium),
@@ -86,6 +102,8 @@ export class DiskUnit extends DeviceServer {
         lbaStatus: new DiskLbaStatus(medium),
         xor: new DiskXor(medium),
         canUnmap: store.can.trim,
+        reservations,
+        portGroups,
         reportLuns: reportLuns(this.lunsReported),
         requestSense: requestSense((nexus) => this.#currentSense(nexus)),
         reportOpcodes: reportSupportedOperationCodes(() => this.table),
@@ -120,6 +138,10 @@ export class DiskUnit extends DeviceServer {
 
   protected refuse(entry: TableEntry, nexus: Nexus): SenseData | undefined {
     const { flags } = entry
+    if (!this.#portGroups.isAllActive) {
+      const refusal = this.#portGroups.refuse(entry, nexus)
+      if (refusal) return refusal
+    }
     if (nexus.readOnly && flags & CommandFlag.governs) return WRITE_PROTECTED
     if (!(flags & CommandFlag.medium)) return undefined
     if (this.#cache.stopped) return NOT_STARTED

@@ -16,6 +16,11 @@ export class NexusAttentions {
   readonly #lostPorts = new Map<string, UnitAttention>()
   #pending = 0
 
+  /** Every nexus that is attached. */
+  get nexuses(): Iterable<Nexus> {
+    return this.#queues.keys()
+  }
+
   /** Some nexus has something to hear: almost never. */
   get hasAny(): boolean {
     return this.#pending > 0

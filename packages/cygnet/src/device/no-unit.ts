@@ -46,6 +46,8 @@ const peripheralInquiry = (qualifier: number, deviceType: DeviceType) => ({
       deviceType,
       removable: false,
       normAca: false,
+      tpgs: 0,
+      multiPort: false,
       version: 6,
       vendor: 'CYGNET',
       product: 'Target',

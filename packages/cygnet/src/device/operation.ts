@@ -146,6 +146,12 @@ export class Operation {
     this.#host.end(this)
   }
 
+  /** Ends with RESERVATION CONFLICT. */
+  conflict(): void {
+    this.task.status = ScsiStatus.reservationConflict
+    this.#host.end(this)
+  }
+
   /** Ends with CHECK CONDITION. No data goes with it. */
   check(sense: SenseData): void {
     const { task } = this

@@ -25,7 +25,8 @@ const rank = (code: UnitAttention): number => {
   return index < 0 ? PRIORITY.length : index
 }
 
-const isReset = (code: UnitAttention): boolean => code >>> 8 === 0x29
+/** A reset, or the loss of the nexus: whoever hears of it must look at everything again. */
+export const isReset = (code: UnitAttention): boolean => code >>> 8 === 0x29
 
 /**
  * The unit attentions that one I_T nexus has not heard of yet. Each condition is pending once, so the queue is never

@@ -7,6 +7,9 @@ export const AdditionalSense = {
   notReadyCauseNotReportable: 0x0400,
   notReadyBecomingReady: 0x0401,
   notReadyInitializingCommandRequired: 0x0402,
+  asymmetricAccessStateTransition: 0x040a,
+  targetPortInStandbyState: 0x040b,
+  targetPortInUnavailableState: 0x040c,
   writeError: 0x0c00,
   unrecoveredReadError: 0x1100,
   parameterListLengthError: 0x1a00,
@@ -16,6 +19,7 @@ export const AdditionalSense = {
   invalidFieldInCdb: 0x2400,
   logicalUnitNotSupported: 0x2500,
   invalidFieldInParameterList: 0x2600,
+  invalidReleaseOfPersistentReservation: 0x2604,
   writeProtected: 0x2700,
   softwareWriteProtected: 0x2702,
   spaceAllocationFailed: 0x2707,
@@ -42,6 +46,7 @@ export const AdditionalSense = {
   internalTargetFailure: 0x4400,
   commandsClearedByProtocolEvent: 0x477f,
   invalidMessage: 0x4900,
+  insufficientRegistrationResources: 0x5504,
 } as const
 export type AdditionalSense = (typeof AdditionalSense)[keyof typeof AdditionalSense]
 
@@ -50,6 +55,9 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x0400: 'logical unit not ready, cause not reportable',
   0x0401: 'logical unit is in process of becoming ready',
   0x0402: 'logical unit not ready, initializing command required',
+  0x040a: 'logical unit not accessible, asymmetric access state transition',
+  0x040b: 'logical unit not accessible, target port in standby state',
+  0x040c: 'logical unit not accessible, target port in unavailable state',
   0x0c00: 'write error',
   0x1100: 'unrecovered read error',
   0x1a00: 'parameter list length error',
@@ -59,6 +67,7 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x2400: 'invalid field in CDB',
   0x2500: 'logical unit not supported',
   0x2600: 'invalid field in parameter list',
+  0x2604: 'invalid release of persistent reservation',
   0x2700: 'write protected',
   0x2702: 'logical unit software write protected',
   0x2707: 'space allocation failed write protect',
@@ -85,6 +94,7 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x4400: 'internal target failure',
   0x477f: 'some commands cleared by iSCSI protocol event',
   0x4900: 'invalid message error',
+  0x5504: 'insufficient registration resources',
 }
 
 /** The standard's words for a code, or its two numbers where it is not in the table. */

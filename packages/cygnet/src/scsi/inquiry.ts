@@ -24,6 +24,10 @@ export interface InquiryData {
   readonly removable: boolean
   /** NORMACA: a CDB may have NACA, and a task the ACA attribute. */
   readonly normAca: boolean
+  /** TPGS: 0 knows no asymmetric access, 1 changes it implicitly, 2 explicitly, 3 both. */
+  readonly tpgs: number
+  /** MULTIP: the device has more than one port. */
+  readonly multiPort: boolean
   /** VERSION: 6 is SPC-4. */
   readonly version: number
   /** 8, 16 and 4 characters of ASCII. */
@@ -48,6 +52,8 @@ export function encodeInquiry(data: InquiryData): Uint8Array {
   bytes[2] = data.version
   bytes[3] = data.normAca ? 0x32 : 0x12
   bytes[4] = STANDARD_INQUIRY_BYTES - 5
+  bytes[5] = data.tpgs << 4
+  bytes[6] = data.multiPort ? 0x10 : 0
   bytes[7] = 0x02
   setAscii(bytes, 8, 8, data.vendor)
   setAscii(bytes, 16, 16, data.product)
@@ -70,6 +76,8 @@ export function decodeInquiry(bytes: Uint8Array): InquiryData | undefined {
     deviceType: get8(bytes, 0) & 0x1f,
     removable: (get8(bytes, 1) & 0x80) !== 0,
     normAca: (get8(bytes, 3) & 0x20) !== 0,
+    tpgs: (get8(bytes, 5) >>> 4) & 3,
+    multiPort: (get8(bytes, 6) & 0x10) !== 0,
     version: get8(bytes, 2),
     vendor: getAscii(bytes, 8, 8),
     product: getAscii(bytes, 16, 16),

@@ -107,6 +107,8 @@ describe('INQUIRY data', () => {
       product: 'Virtual Disk',
       revision: '1.0',
       normAca: true,
+      tpgs: 3,
+      multiPort: true,
       versionDescriptors: [0xa0, 0x960],
     }
     const bytes = encodeInquiry(data)

@@ -51,7 +51,7 @@ export function decodeSerialNumber(bytes: Uint8Array): string | undefined {
 }
 
 const CodeSet = { binary: 1, ascii: 2, utf8: 3 } as const
-const DesignatorType = { t10Vendor: 1, naa: 3, relativePort: 4, scsiName: 8 } as const
+const DesignatorType = { t10Vendor: 1, naa: 3, relativePort: 4, targetPortGroup: 5, scsiName: 8 } as const
 const Association = { logicalUnit: 0, targetPort: 1, targetDevice: 2 } as const
 /** PROTOCOL IDENTIFIER of iSCSI (SPC-5 §7.6.1). */
 const ISCSI_PROTOCOL = 5
@@ -83,10 +83,11 @@ export interface Identity {
   readonly targetPortName: string
   /** iSCSI name of the target, the port name's first part. */
   readonly targetName: string
+  /** Also the target port group that the port is in. */
   readonly relativeTargetPortId: number
 }
 
-/** What 83h says: the unit by NAA, by vendor and serial number, by name; the port by number and name; the device by name. */
+/** What 83h says: the unit by NAA, by vendor and serial number, by name; the port by number, group and name; the device by name. */
 export function designators(identity: Identity): Designator[] {
   const vendorSpecific = new Uint8Array(8 + identity.serialNumber.length)
   setAscii(vendorSpecific, 0, 8, identity.vendor)
@@ -104,6 +105,7 @@ export function designators(identity: Identity): Designator[] {
     },
     scsiName(logicalUnit, `naa.${hex(identity.naa)}`),
     { association: targetPort, type: DesignatorType.relativePort, codeSet: CodeSet.binary, value: port },
+    { association: targetPort, type: DesignatorType.targetPortGroup, codeSet: CodeSet.binary, value: port },
     scsiName(targetPort, identity.targetPortName),
     scsiName(targetDevice, identity.targetName),
   ]
