@@ -102,7 +102,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   detachNexus(nexus: Nexus, loss: NexusLoss): void {
     this.#attentions.detach(nexus, loss)
     this.gate.nexusLost(nexus)
-    this.abortNexus(nexus, nothing)
+    this.#abortNexus(nexus)
   }
 
   /** Establishes a unit attention for every nexus, except the one that caused it. */
@@ -327,10 +327,10 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   }
 
   /** Ends all tasks of a nexus, and its ACA condition. */
-  protected abortNexus(nexus: Nexus, done: () => void): void {
+  #abortNexus(nexus: Nexus): void {
     const wasFaulted = this.#faulted === nexus
     if (wasFaulted) this.#faulted = undefined
-    this.#abortTasks((task) => task.nexus === nexus, done)
+    this.#abortTasks((task) => task.nexus === nexus, nothing)
     if (wasFaulted) this.#unblock()
   }
 
