@@ -4,15 +4,11 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { CygnetError } from '../base/errors.ts'
 import { BufferPool } from '../base/pool.ts'
 import { NbdServerConnection, type NbdServerEvent, type NbdServerLimits } from '../nbd/server-connection.ts'
+import type { NbdAddress } from '../nbd/nbd-url.ts'
 import type { NbdExport } from '../nbd/server-export.ts'
 import { NbdSocket } from './nbd-socket.ts'
 import { SocketReader } from './socket-reader.ts'
 import { formatEndpoint } from './tcp-connection.ts'
-
-/** Where an NBD server listens, or is. */
-export type NbdAddress =
-  | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
 
 export const formatNbdAddress = (address: NbdAddress): string =>
   address.kind === 'unix' ? `unix:${address.path}` : formatEndpoint(address.host, address.port)

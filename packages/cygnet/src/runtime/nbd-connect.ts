@@ -1,0 +1,74 @@
+import { once } from 'node:events'
+import { connect, type NetConnectOpts } from 'node:net'
+import { CygnetError } from '../base/errors.ts'
+import { BufferPool } from '../base/pool.ts'
+import { NbdClientConnection } from '../nbd/client-connection.ts'
+import { NbdDevice } from '../nbd/nbd-device.ts'
+import { type NbdUrl, parseNbdUrl } from '../nbd/nbd-url.ts'
+import { formatNbdAddress } from './nbd-server.ts'
+import { NbdSocket } from './nbd-socket.ts'
+import { ReceiveSegments } from './receive-segments.ts'
+
+const SEGMENT_BYTES = 256 * 1024
+const DEFAULT_TIMEOUT_MS = 10_000
+
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there: look whether the server runs',
+  ENOENT: 'there is no such socket: look whether the server runs',
+  EACCES: 'no permission to connect to it',
+  ENOTFOUND: 'the host name is not known',
+}
+
+/**
+ * Connects to an export of an NBD server. `where`: `nbd://HOST[:PORT]/[EXPORT]` or `nbd+unix:///[EXPORT]?socket=PATH`.
+ * @throws {CygnetError} URL_INVALID, CONNECT_FAILED, CONNECT_TIMEOUT, NBD_EXPORT_UNKNOWN, NBD_REFUSED, NBD_PROTOCOL_ERROR
+ */
+export async function connectNbd(
+  where: string | NbdUrl,
+  { timeoutMs = DEFAULT_TIMEOUT_MS }: { readonly timeoutMs?: number } = {},
+): Promise<NbdDevice> {
+  const { address, exportName } = typeof where === 'string' ? parseNbdUrl(where) : where
+  const name = formatNbdAddress(address)
+  const segments = new ReceiveSegments(new BufferPool(), SEGMENT_BYTES, (segment, start, end) =>
+    connection.received(segment, start, end),
+  )
+  const { onRead: onread } = segments
+  const target: NetConnectOpts =
+    address.kind === 'unix'
+      ? { path: address.path, onread }
+      : { host: address.host, port: address.port, noDelay: true, keepAlive: true, onread }
+  const socket = connect(target)
+  const connection = new NbdClientConnection(new NbdSocket(socket, name), exportName)
+  // The one who waits hears of it below.
+  connection.ready.catch(() => undefined)
+  socket.on('error', (error) => connection.closed(error.message))
+  socket.on('end', () => connection.closed('the server closed it'))
+  socket.on('close', () => {
+    connection.closed('it was closed')
+    segments.close()
+  })
+  const timer = setTimeout(() => socket.destroy(new Error('TIMEOUT')), timeoutMs)
+  try {
+    await once(socket, 'connect')
+  } catch (error) {
+    clearTimeout(timer)
+    throw connectFailure(error as NodeJS.ErrnoException, name, timeoutMs)
+  }
+  try {
+    return new NbdDevice(connection, await connection.ready, `NBD export ${exportName || 'of'} ${name}`)
+  } catch (error) {
+    socket.destroy()
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function connectFailure(error: NodeJS.ErrnoException, name: string, timeoutMs: number): CygnetError {
+  if (error.message === 'TIMEOUT') {
+    const message = `${name} does not answer within ${timeoutMs} ms: check the address.`
+    return new CygnetError('CONNECT_TIMEOUT', message, { cause: error })
+  }
+  const reason = reasons[error.code ?? ''] ?? error.message
+  return new CygnetError('CONNECT_FAILED', `Cannot connect to ${name}: ${reason}.`, { cause: error })
+}
