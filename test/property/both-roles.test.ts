@@ -205,7 +205,6 @@ function connect(random: Seeded): void {
         digestsOf(someDigests(random), someDigests(random)),
       ),
       segmentBytes: Math.ceil(2 ** (2 + random.next() * 11)),
-      cmdSN: random.between(0, 2 ** 32 - 1),
     },
     chunkBytes: () => random.between(1, largestChunk),
   }).run()

@@ -24,8 +24,19 @@ export class TimerTable<Name extends string> {
     this.set(name, Infinity)
   }
 
+  /** When a timer expires, or undefined where it does not run. */
+  deadline(name: Name): Instant | undefined {
+    const deadline = this.#deadlines[this.#names.indexOf(name)]
+    return deadline === Infinity ? undefined : deadline
+  }
+
   clearAll(): void {
     this.#deadlines.fill(Infinity)
+  }
+
+  /** The timer runs. */
+  has(name: Name): boolean {
+    return this.#deadlines[this.#names.indexOf(name)] !== Infinity
   }
 
   /** The earliest deadline, or undefined where no timer runs. */

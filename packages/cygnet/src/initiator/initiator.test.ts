@@ -113,7 +113,7 @@ describe('a session', () => {
     const { initiator, targets } = network({ 'a:3260': undefined })
     const notices: string[] = []
     const session = await initiator.openSession(where('a', { onNotice: ({ kind }) => notices.push(kind) }))
-    for (const one of targets.get('a:3260')?.sessions ?? []) one.connection.requestLogout(5, 0)
+    for (const one of targets.get('a:3260')?.sessions ?? []) one.connections.any?.requestLogout(5, 0)
     assert.equal(await session.ended, undefined)
     assert.deepEqual(notices, ['logout-requested'])
     assert.equal(await codeOf(session.ping()), 'SESSION_CLOSED')
@@ -123,7 +123,7 @@ describe('a session', () => {
     const { net, initiator, targets } = network({ 'a:3260': undefined })
     const session = await initiator.openSession(where('a'))
     const asked = codeOf(session.ping())
-    for (const one of [...(targets.get('a:3260')?.sessions ?? [])]) one.connection.drop('gone')
+    for (const one of [...(targets.get('a:3260')?.sessions ?? [])]) one.connections.any?.drop('gone')
     net.advance(60_000)
     assert.equal(await asked, 'CONNECTION_LOST')
     assert.equal((await session.ended)?.code, 'CONNECTION_LOST')

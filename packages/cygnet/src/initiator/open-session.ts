@@ -2,19 +2,19 @@ import { viewOf } from '../base/bytes.ts'
 import { CygnetError } from '../base/errors.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import type { ChapAlgorithmName } from '../session/auth/chap-algorithms.ts'
-import type { InitiatorEvent } from '../session/initiator-events.ts'
 import { defaultInitiatorLimits } from '../session/initiator-limits.ts'
 import type { LoginRedirection } from '../session/initiator-login.ts'
 import type { LoginFailure } from '../session/initiator-login-failure.ts'
-import { initiatorPreferences } from '../session/initiator-preferences.ts'
+import { defaultSessionPolicy } from '../session/initiator-policy.ts'
+import type { SessionEvent } from '../session/initiator-session-events.ts'
 import { parseIscsiName } from '../session/iscsi-name.ts'
 import { encodeIsid } from '../session/isid.ts'
 import { formatPortalAddress, type PortalAddress } from '../session/portal-address.ts'
-import { Link } from './link.ts'
 import { checkCredentials, firstAlgorithms, LoginAttempt } from './login-attempt.ts'
 import { DEFAULT_CONNECT_TIMEOUT_MS, DEFAULT_REDIRECTIONS, type SessionOptions } from './options.ts'
-import type { InitiatorRuntime } from './ports.ts'
+import type { InitiatorRuntime, Transport } from './ports.ts'
 import { Session } from './session.ts'
+import { SessionHost } from './session-host.ts'
 
 /** Where to log in, and as what; the rest is in the options. */
 export interface LoginTarget {
@@ -27,11 +27,6 @@ export interface LoginTarget {
 type LoginOptions = Omit<SessionOptions, 'host' | 'port' | 'target'>
 
 type Outcome = { readonly kind: 'session'; readonly session: Session } | LoginFailure | LoginRedirection
-
-/** Initiator task tag of login requests. */
-const LOGIN_TAG = 0
-/** Any will do, but for the one connection that a session has. */
-const CONNECTION_ID = 0
 
 /**
  * Connects and logs in, following redirections (RFC 7143 §11.13.5) and, where a target mistakes the CHAP algorithm,
@@ -97,7 +92,7 @@ const olderAlgorithms = (
 const failedLogin = ({ code, message }: LoginFailure, portal: PortalAddress): CygnetError =>
   new CygnetError(code, `Login at ${formatPortalAddress(portal)}: ${message}`)
 
-async function logInOnce(
+function logInOnce(
   runtime: InitiatorRuntime,
   type: LoginTarget['type'],
   facts: ConstructorParameters<typeof Session>[1],
@@ -109,45 +104,67 @@ async function logInOnce(
     header: options.headerDigest ?? (['None', 'CRC32C'] as const),
     data: options.dataDigest ?? (['None', 'CRC32C'] as const),
   }
+  const policy = {
+    ...defaultSessionPolicy,
+    ...(options.connections !== undefined && { connections: options.connections }),
+    ...(options.spread !== undefined && { spread: options.spread }),
+    ...(options.errorRecoveryLevel !== undefined && { errorRecoveryLevel: options.errorRecoveryLevel }),
+    ...(options.reopenLimitMs !== undefined && { reopenLimitMs: options.reopenLimitMs }),
+    ...(options.taskTimeoutMs !== undefined && { taskTimeoutMs: options.taskTimeoutMs }),
+  }
   const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
   let session: Session | undefined
-  const onEvent = (event: InitiatorEvent, link: Link): void => {
+  const onEvent = (event: SessionEvent): void => {
     if (session) session.handle(event)
-    else if (event.kind === 'failed' || event.kind === 'redirected') resolve(event)
-    else if (event.kind === 'dropped') reject(new CygnetError(event.failure.code, event.failure.message))
     else if (event.kind === 'logged-in') {
-      session = new Session(link, facts, () => runtime.clock.now(), options.onNotice)
+      session = new Session(host.protocol, facts, () => runtime.clock.now(), {
+        onNotice: options.onNotice,
+        onRecovery: options.onRecovery,
+      })
       resolve({ kind: 'session', session })
+    } else if (event.kind === 'ended') {
+      const { code, message } = event.failure ?? NEVER_OPEN
+      if (host.transportError?.code === code) reject(host.transportError)
+      else if (event.login) resolve(event.login)
+      else reject(new CygnetError(code, message))
     }
   }
-  const linkRuntime = options.transport ? { ...runtime, transport: options.transport } : runtime
-  await Link.open(
-    linkRuntime,
+  const host = new SessionHost(
+    options.transport ? reachedBy(options.transport, runtime) : runtime,
     facts.portal,
     options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
     {
       limits,
+      policy,
+      digests,
       login: {
         type,
         initiatorName: facts.initiatorName,
         initiatorAlias: options.initiatorAlias ?? '',
         targetName: facts.target,
         isid: facts.isid,
-        tsih: 0,
-        cid: CONNECTION_ID,
-        initiatorTaskTag: LOGIN_TAG,
-        cmdSN: viewOf(runtime.random(4)).getUint32(0),
-        preferences: initiatorPreferences(limits, digests),
-        authentication: attempt.authentication,
+        authentication: () => attempt.authentication,
         // A redirection leads to another portal group.
-        ...(options.portalGroupTag !== undefined &&
-          facts.redirections.length === 0 && { portalGroupTag: options.portalGroupTag }),
+        portalGroupTag: facts.redirections.length === 0 ? options.portalGroupTag : undefined,
       },
     },
     onEvent,
   )
+  host.start()
   return promise
 }
+
+/** The same runtime, with another way to reach portals. */
+const reachedBy = (transport: Transport, runtime: InitiatorRuntime): InitiatorRuntime => ({
+  transport,
+  clock: runtime.clock,
+  pool: runtime.pool,
+  hostName: runtime.hostName,
+  random: (lengthBytes) => runtime.random(lengthBytes),
+  schedule: (callback, delayMs) => runtime.schedule(callback, delayMs),
+})
+
+const NEVER_OPEN = { code: 'CONNECTION_LOST', message: 'The session ended before it was open.' }
 
 /** §11.12.5: a random one, so that two sessions of this host do not reinstate each other. */
 function randomIsid(runtime: InitiatorRuntime): Uint8Array {

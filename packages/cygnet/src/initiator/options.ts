@@ -1,7 +1,8 @@
 import { CygnetError } from '../base/errors.ts'
 import type { ChapAlgorithmName } from '../session/auth/chap-algorithms.ts'
-import type { Notice } from '../session/initiator-events.ts'
+import type { Closure, Notice } from '../session/initiator-events.ts'
 import type { InitiatorLimits } from '../session/initiator-limits.ts'
+import type { Spread } from '../session/initiator-policy.ts'
 import type { Digest } from '../session/initiator-preferences.ts'
 import { parseTargetAddress, type PortalAddress } from '../session/portal-address.ts'
 import type { Transport } from './ports.ts'
@@ -38,7 +39,21 @@ export interface InitiatorOptions {
   readonly transport?: Transport
 }
 
-export interface SessionOptions extends InitiatorOptions {
+/** What a session wants to be, and what it does when something goes wrong; all of it is also in `SessionPolicy`. */
+export interface RecoveryOptions {
+  /** Connections to open to the portal, 1..32; the target may agree to fewer. Default: 1. */
+  readonly connections?: number
+  /** How commands are spread over them. Default: `least-bytes`. */
+  readonly spread?: Spread
+  /** Offered; the target may agree to less. Default: 0. */
+  readonly errorRecoveryLevel?: 0 | 1 | 2
+  /** For how long a lost session is opened again before everything fails, in milliseconds. Default 0: it is not. */
+  readonly reopenLimitMs?: number
+  /** Until a command without an answer is aborted, in milliseconds; 0: never. Default: 60,000. */
+  readonly taskTimeoutMs?: number
+}
+
+export interface SessionOptions extends InitiatorOptions, RecoveryOptions {
   /** Host name, IPv4 or IPv6 address of a portal. */
   readonly host: string
   /** Default: 3260. */
@@ -49,7 +64,19 @@ export interface SessionOptions extends InitiatorOptions {
   readonly portalGroupTag?: number
   /** What the target says by itself. A logout that it asks for is done already. */
   readonly onNotice?: (notice: Notice) => void
+  /** What becomes of the connections and of the session: lost, recovered, opened again. */
+  readonly onRecovery?: (event: RecoveryEvent) => void
 }
+
+/** A step of recovery. */
+export type RecoveryEvent =
+  | {
+      readonly kind: 'connection-added' | 'connection-removed' | 'connection-recovered'
+      readonly cid: number
+    }
+  | { readonly kind: 'connection-lost'; readonly cid: number; readonly failure: Closure }
+  | { readonly kind: 'session-lost'; readonly failure: Closure }
+  | { readonly kind: 'session-reinstated' }
 
 export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000
 export const DEFAULT_REDIRECTIONS = 4

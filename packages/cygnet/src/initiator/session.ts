@@ -1,9 +1,14 @@
 import { CygnetError } from '../base/errors.ts'
-import type { Closure, InitiatorEvent, Notice, RequestId } from '../session/initiator-events.ts'
+import type { Closure, Notice } from '../session/initiator-events.ts'
+import type { InitiatorSession } from '../session/initiator-session.ts'
+import type { SessionEvent } from '../session/initiator-session-events.ts'
+import type { Pair } from '../session/negotiator.ts'
 import type { ConnectionParameters, SessionParameters } from '../session/parameters.ts'
 import { parsePortalGroupTag, type PortalAddress } from '../session/portal-address.ts'
+import type { RecoveryCounters } from '../session/recovery-counters.ts'
+import { ScsiRequest, type ScsiRequestOptions, type ScsiStatusResult } from '../session/scsi-request.ts'
 import { type DiscoveredTarget, readTargets } from './discovered-target.ts'
-import type { Link } from './link.ts'
+import type { RecoveryEvent } from './options.ts'
 
 /** What a session is about, as its login settled it. */
 export interface SessionFacts {
@@ -17,16 +22,23 @@ export interface SessionFacts {
   readonly redirections: readonly { readonly portal: PortalAddress; readonly permanent: boolean }[]
 }
 
-interface Waiter {
-  resolve(event: InitiatorEvent): void
-  reject(error: CygnetError): void
+/** What `Session.execute` takes. */
+export interface ExecuteOptions extends ScsiRequestOptions {
+  /** Aborts the command; the promise then rejects with what the signal says. */
+  readonly signal?: AbortSignal
+}
+
+/** Who hears of what a session does by itself. */
+export interface SessionListener {
+  readonly onNotice: ((notice: Notice) => void) | undefined
+  readonly onRecovery: ((event: RecoveryEvent) => void) | undefined
 }
 
 const errorOf = ({ code, message }: Closure): CygnetError => new CygnetError(code, message)
 
 /**
- * A session with a target, in its full feature phase. Everything on it ends with a CygnetError when the connection is
- * lost; nothing is retried.
+ * A session with a target, in its full feature phase. Commands outlive what its options provide for: a lost connection
+ * or, where `reopenLimitMs` is given, a lost session. Where recovery fails, everything on it ends with a CygnetError.
  */
 export class Session implements SessionFacts, AsyncDisposable {
   readonly target: string
@@ -34,28 +46,22 @@ export class Session implements SessionFacts, AsyncDisposable {
   readonly isid: Uint8Array
   readonly portal: PortalAddress
   readonly redirections: SessionFacts['redirections']
-  /** How the session ended: undefined after a logout, or why the connection was lost. */
+  /** How the session ended: undefined after a logout, or why it was lost. */
   readonly ended: Promise<CygnetError | undefined>
-  readonly #link: Link
-  readonly #onNotice: ((notice: Notice) => void) | undefined
+  readonly #protocol: InitiatorSession
+  readonly #listener: SessionListener
   readonly #now: () => number
-  readonly #waiters = new Map<RequestId, Waiter>()
   readonly #resolveEnded: (failure: CygnetError | undefined) => void
 
-  constructor(
-    link: Link,
-    facts: SessionFacts,
-    now: () => number,
-    onNotice: ((notice: Notice) => void) | undefined,
-  ) {
+  constructor(protocol: InitiatorSession, facts: SessionFacts, now: () => number, listener: SessionListener) {
     this.target = facts.target
     this.initiatorName = facts.initiatorName
     this.isid = facts.isid
     this.portal = facts.portal
     this.redirections = facts.redirections
-    this.#link = link
+    this.#protocol = protocol
     this.#now = now
-    this.#onNotice = onNotice
+    this.#listener = listener
     const { promise, resolve } = Promise.withResolvers<CygnetError | undefined>()
     this.ended = promise
     this.#resolveEnded = resolve
@@ -63,47 +69,103 @@ export class Session implements SessionFacts, AsyncDisposable {
 
   /** The target's name of the session, 1..65535. */
   get tsih(): number {
-    return this.#link.protocol.tsih
+    return this.#protocol.tsih
   }
 
-  /** What both sides agreed on for the session. */
+  /** What both sides agreed on for the session, the last time that it was opened. */
   get parameters(): SessionParameters {
-    return this.#link.protocol.sessionParameters
+    return this.#leading.sessionParameters
   }
 
-  /** And for its connection: digests, and the most bytes of a PDU that we send. */
+  /** And for its first connection: digests, and the most bytes of a PDU that we send. */
   get connectionParameters(): ConnectionParameters {
-    return this.#link.protocol.connectionParameters
+    return this.#leading.connectionParameters
+  }
+
+  /** How many connections are open or being opened. */
+  get connectionCount(): number {
+    return this.#protocol.connections.length
+  }
+
+  /** How often each path of error recovery ran. */
+  get counters(): RecoveryCounters {
+    return this.#protocol.counters
   }
 
   /** Tag of the portal group that we are logged in to; undefined in a discovery session that names no target. */
   get portalGroupTag(): number | undefined {
-    return parsePortalGroupTag(this.#link.protocol.keys.text('TargetPortalGroupTag'))
+    return parsePortalGroupTag(this.#leading.keys.text('TargetPortalGroupTag'))
   }
 
   /** What the target calls itself to people; '' where it does not. */
   get targetAlias(): string {
-    return this.#link.protocol.keys.text('TargetAlias')
+    return this.#leading.keys.text('TargetAlias')
   }
 
   /** Whom the target proved to be (mutual CHAP); '' where it did not have to. */
   get targetUser(): string {
-    return this.#link.protocol.targetUser
+    return this.#leading.targetUser
   }
 
-  /** False once the session is closing or lost. */
+  /** False once the session is closing or lost for good. */
   get isOpen(): boolean {
-    return this.#link.protocol.canRequest
+    return this.#protocol.isOpen
+  }
+
+  /**
+   * Carries out a SCSI command. Whatever status the device server answers with is a result; there is none where the
+   * promise rejects.
+   * @throws {CygnetError} TASK_ABORTED, TASK_TIMEOUT, TASK_LOST, DATA_LOST, TARGET_FAILURE, REQUEST_REJECTED,
+   * PROTOCOL_ERROR, CONNECTION_LOST, SESSION_LOST, SESSION_CLOSED; or the reason of `signal`
+   */
+  execute(options: ExecuteOptions): Promise<ScsiStatusResult> {
+    const { signal } = options
+    const { promise, resolve, reject } = Promise.withResolvers<ScsiStatusResult>()
+    if (signal?.aborted) {
+      reject(signal.reason)
+      return promise
+    }
+    const abort = (): void => this.#protocol.abort(request)
+    const request = new ScsiRequest(options, (result) => {
+      signal?.removeEventListener('abort', abort)
+      if (result.kind === 'status') resolve(result)
+      else reject(signal?.aborted ? signal.reason : errorOf(result))
+    })
+    signal?.addEventListener('abort', abort, { once: true })
+    this.#protocol.execute(request)
+    return promise
+  }
+
+  /**
+   * Asks for a task management function (RFC 7143 §11.5.1) on a LUN or the whole target. The response code (§11.6.1).
+   * @throws {CygnetError} TASK_MANAGEMENT_TIMEOUT, REQUEST_REJECTED, CONNECTION_LOST, SESSION_CLOSED
+   */
+  manage(taskManagementFunction: number, lun: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#protocol.manage(taskManagementFunction, lun, (response, failure) => {
+        if (response === undefined) reject(errorOf(failure ?? NO_ANSWER))
+        else resolve(response)
+      })
+    })
+  }
+
+  /** One more connection, up to what the target agreed to; false where that is reached. */
+  addConnection(): boolean {
+    return this.#protocol.addConnection()
   }
 
   /**
    * Has the target echo `data`. Milliseconds until the echo was here.
    * @throws {CygnetError} SESSION_CLOSED, CONNECTION_LOST, PROTOCOL_ERROR, REQUEST_REJECTED
    */
-  async ping(data?: Uint8Array): Promise<number> {
+  ping(data?: Uint8Array): Promise<number> {
     const start = this.#now()
-    await this.#request(() => this.#link.protocol.ping(data))
-    return this.#now() - start
+    return new Promise((resolve, reject) => {
+      this.#protocol.ping((failure) => {
+        if (failure) reject(errorOf(failure))
+        else resolve(this.#now() - start)
+      }, data)
+    })
   }
 
   /**
@@ -112,13 +174,12 @@ export class Session implements SessionFacts, AsyncDisposable {
    * @throws {CygnetError} DISCOVERY_REFUSED, DISCOVERY_ANSWER_INVALID, and as `ping`
    */
   async sendTargets(name = this.target): Promise<DiscoveredTarget[]> {
-    const event = await this.#request(() => this.#link.protocol.text([['SendTargets', name]]))
-    return readTargets(event.kind === 'text' ? event.pairs : [], this.portal)
+    return readTargets(await this.#text([['SendTargets', name]]), this.portal)
   }
 
   /** Logs out. Returns when the target has confirmed it or the connection is gone; never throws. */
   async close(): Promise<void> {
-    this.#link.protocol.logOut()
+    this.#protocol.logOut()
     await this.ended
   }
 
@@ -126,41 +187,37 @@ export class Session implements SessionFacts, AsyncDisposable {
     await this.close()
   }
 
-  /** For whoever opened the session: what happens on its link from now on. */
-  handle(event: InitiatorEvent): void {
+  /** For whoever opened the session: what happens to it from now on. */
+  handle(event: SessionEvent): void {
     switch (event.kind) {
-      case 'pong':
-      case 'text':
-        this.#take(event.request)?.resolve(event)
-        return
-      case 'request-failed':
-        this.#take(event.request)?.reject(errorOf(event.failure))
+      case 'ended':
+        this.#resolveEnded(event.failure && errorOf(event.failure))
         return
       case 'notice':
-        this.#onNotice?.(event.notice)
+        this.#listener.onNotice?.(event.notice)
         return
-      case 'logged-out':
-        this.#resolveEnded(undefined)
-        return
-      case 'dropped':
-        this.#resolveEnded(errorOf(event.failure))
-        return
+      case 'connect':
       case 'logged-in':
-      case 'failed':
-      case 'redirected':
+        return
+      default:
+        this.#listener.onRecovery?.(event)
     }
   }
 
-  #take(request: RequestId): Waiter | undefined {
-    const waiter = this.#waiters.get(request)
-    this.#waiters.delete(request)
-    return waiter
+  get #leading(): NonNullable<InitiatorSession['leading']> {
+    const { leading } = this.#protocol
+    if (leading === undefined) throw new Error('a session before its login')
+    return leading
   }
 
-  #request(send: () => RequestId): Promise<InitiatorEvent> {
-    const { promise, resolve, reject } = Promise.withResolvers<InitiatorEvent>()
-    if (this.isOpen) this.#waiters.set(send(), { resolve, reject })
-    else reject(new CygnetError('SESSION_CLOSED', 'The session is closed: open another one.'))
-    return promise
+  #text(pairs: readonly Pair[]): Promise<readonly Pair[]> {
+    return new Promise((resolve, reject) => {
+      this.#protocol.text(pairs, (answer, failure) => {
+        if (failure) reject(errorOf(failure))
+        else resolve(answer ?? [])
+      })
+    })
   }
 }
+
+const NO_ANSWER: Closure = { code: 'CONNECTION_LOST', message: 'There was no answer.' }

@@ -5,6 +5,7 @@ import { BufferPool } from '../base/pool.ts'
 import { type Digest, initiatorPreferences } from './initiator-preferences.ts'
 import { FakeTarget, TARGET_NAME } from './fake-target.test-helper.ts'
 import { InitiatorConnection } from './initiator-connection.ts'
+import { RecordingOwner } from './initiator-owner.test-helper.ts'
 import type { InitiatorEvent } from './initiator-events.ts'
 import { defaultInitiatorLimits, type InitiatorLimits } from './initiator-limits.ts'
 import type { InitiatorLoginOptions } from './initiator-login.ts'
@@ -29,7 +30,6 @@ export const loginOptions = (
   tsih: 0,
   cid: 1,
   initiatorTaskTag: 0xffff_0000,
-  cmdSN: 1,
   preferences: initiatorPreferences(limits, digestsOf(['None', 'CRC32C'], ['None', 'CRC32C'])),
   authentication: noAuthentication,
   ...more,
@@ -72,8 +72,9 @@ export class BothRoles {
       limits,
       pool: this.pool,
       now: this.now,
-      wake: () => {},
+      owner: new RecordingOwner(this.events),
     })
+    this.initiator.transportOpened(this.now)
     this.peer = new TargetConnection({
       host: this.target,
       pool: this.pool,
@@ -143,8 +144,6 @@ export class BothRoles {
   }
 
   #drainEvents(): void {
-    for (let event = this.initiator.pollEvent(); event; event = this.initiator.pollEvent())
-      this.events.push(event)
     for (let event = this.peer.pollEvent(); event; event = this.peer.pollEvent()) this.peerEvents.push(event)
   }
 }

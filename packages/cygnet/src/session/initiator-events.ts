@@ -31,6 +31,13 @@ export interface Closure {
   readonly message: string
 }
 
+/** When a target that drops us wants us back: the Time2Wait and Time2Retain that it announced. */
+export interface Grace {
+  readonly time2WaitSeconds: number
+  readonly time2RetainSeconds: number
+}
+
+/** What a connection tells its session. */
 export type InitiatorEvent =
   | { readonly kind: 'logged-in' }
   | LoginFailure
@@ -41,10 +48,26 @@ export type InitiatorEvent =
   /** One request failed; the session goes on. */
   | { readonly kind: 'request-failed'; readonly request: RequestId; readonly failure: Closure }
   | { readonly kind: 'notice'; readonly notice: Notice }
-  /** The target has confirmed the logout. */
+  /** The target wants the connection logged out (§11.9.1, event 1). */
+  | { readonly kind: 'logout-wanted'; readonly withinSeconds: number }
+  /** It announces that it drops another connection of the session (event 2). */
+  | { readonly kind: 'drop-announced'; readonly cid: number; readonly grace: Grace }
+  /** The target has confirmed the logout of the connection or of its session. */
   | { readonly kind: 'logged-out' }
-  /** The connection is gone, and with it every request that has no answer. */
-  | { readonly kind: 'dropped'; readonly failure: Closure }
+  /** It answers the logout of another connection, for recovery (`LogoutResponseCode`). */
+  | {
+      readonly kind: 'recovery-logout'
+      readonly cid: number
+      readonly response: number
+      readonly grace: Grace
+    }
+  /** The connection is gone, and with it every request of its own that has no answer. `grace`: it was announced. */
+  | {
+      readonly kind: 'dropped'
+      readonly failure: Closure
+      readonly scope: 'connection' | 'session'
+      readonly grace: Grace | undefined
+    }
 
 /** The notices that are only passed on; undefined for the others. */
 export function noticeOf(message: AsyncMessage, data: Uint8Array): Notice | undefined {

@@ -1,12 +1,14 @@
 import { joinSlices, viewOf } from '../base/bytes.ts'
+import type { Serial32 } from '../base/serial32.ts'
 import { decodeAsyncMessage } from '../pdu/async-message.ts'
 import { BHS_BYTES, initiatorTaskTagOf, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
-import { AsyncEvent, LogoutReason, LogoutResponseCode } from '../pdu/codes.ts'
+import { AsyncEvent, LogoutReason, LogoutResponseCode, SnackType } from '../pdu/codes.ts'
 import { decodeLogoutResponse, encodeLogoutRequest } from '../pdu/logout.ts'
 import { decodeNopIn, encodeNopOut } from '../pdu/nop.ts'
 import { Opcode, opcodeName } from '../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import { decodeReject } from '../pdu/reject.ts'
+import { decodeSnackRequest } from '../pdu/snack.ts'
 import { decodeTextResponse, encodeTextRequest } from '../pdu/text-pdu.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 import { type Closure, lostConnection, noticeOf, rejection, type RequestId } from './initiator-events.ts'
@@ -17,14 +19,13 @@ import type { Negotiator, Pair } from './negotiator.ts'
 /** A request without an answer yet. */
 type Request = { readonly id: RequestId; readonly deadline: number } & (
   | { readonly kind: 'ping'; readonly data: Uint8Array }
+  /** Another connection is to be logged out, for recovery. */
+  | { readonly kind: 'recovery-logout'; readonly cid: number }
   | { readonly kind: 'text'; readonly text: InitiatorText; readonly renegotiates: boolean }
 )
 
 const NOTHING = new Uint8Array(0)
-/** Tags of requests are counted from 1; these are apart from them. */
-const LOGOUT_TAG = 0xffff_fff0
-const KEEPALIVE_TAG = 0xffff_fff1
-const LARGEST_REQUEST_TAG = 0xffff_ff00
+const ANNOUNCED = lostConnection('the target announced that it drops us')
 
 /** Responses of the full feature phase. */
 const handlers: Readonly<Record<number, (phase: InitiatorFullFeature, pdu: ReceivedPdu) => void>> = {
@@ -35,24 +36,32 @@ const handlers: Readonly<Record<number, (phase: InitiatorFullFeature, pdu: Recei
   [Opcode.reject]: (phase, pdu) => phase.reject(pdu),
 }
 
+/** What a rejected PDU may be that belongs to a task of the session. */
+const taskRequests: ReadonlySet<number> = new Set([
+  Opcode.scsiCommand,
+  Opcode.dataOut,
+  Opcode.taskManagementRequest,
+])
+
 /**
- * Requests and responses of the full feature phase at the initiator (RFC 7143 §4.2.5), apart from SCSI.
+ * Requests and responses of the full feature phase at the initiator (RFC 7143 §4.2.5), apart from SCSI tasks.
  *
- * Pings keep the order of CmdSN and wait where the target's command window is closed; everything else is immediate.
- * (tgt closes the window while an answer to a text request goes on: one that is not immediate could not be ended.) A
- * text request waits for the end of the one before it.
+ * All requests here are immediate: only SCSI commands take part in the order of CmdSN, so none of these leaves a gap in it
+ * when it is lost. (tgt closes the command window while an answer to a text request goes on: one that is not immediate
+ * could not be ended.) A text request waits for the end of the one before it.
  */
 export class InitiatorFullFeature {
   readonly #connection: InitiatorConnection
   readonly #limits: InitiatorLimits
   readonly #keys: Negotiator
   readonly #requests = new Map<number, Request>()
-  /** What waits for the command window, in order. */
-  #waiting: (() => void)[] = []
   #textInWork: RequestId | undefined
-  #nextTag = 1
-  #isLoggingOut = false
-  #keepaliveIsOut = false
+  #logoutTag: RequestId | undefined
+  #keepaliveTag: RequestId | undefined
+  /** MaxRecvDataSegmentLength that we declared, until the target has answered. */
+  #declaredBytes: number | undefined
+  /** Tags of NOP-Outs whose answer, if there is one, does not matter. */
+  readonly #plugs = new Set<number>()
 
   constructor(connection: InitiatorConnection, limits: InitiatorLimits, keys: Negotiator) {
     this.#connection = connection
@@ -61,7 +70,7 @@ export class InitiatorFullFeature {
   }
 
   get canRequest(): boolean {
-    return !this.#isLoggingOut && this.#connection.state === 'full-feature'
+    return this.#logoutTag === undefined && this.#connection.state === 'full-feature'
   }
 
   /** Sends a text request; its answer is a `text` event. */
@@ -69,27 +78,44 @@ export class InitiatorFullFeature {
     return this.#requestText(pairs, false)
   }
 
+  /** Declares a MaxRecvDataSegmentLength; the target's answer makes it count. */
+  declareSegment(lengthBytes: number): void {
+    this.#declaredBytes = lengthBytes
+    this.#requestText([['MaxRecvDataSegmentLength', String(lengthBytes)]], true)
+  }
+
   /** Asks for an echo of `data`, of which as much is sent as the target takes; a `pong` event answers. */
   ping(data: Uint8Array = NOTHING): RequestId {
     const sent = data.slice(0, this.#connection.sendSegmentBytes)
-    const id = this.#takeTag()
+    const id = this.#connection.owner.takeTag()
     this.#register({ id, kind: 'ping', data: sent, deadline: this.#newDeadline() })
-    this.#whenOpen(() => this.#sendNopOut(id, RESERVED_TAG, 0n, false, sent))
+    this.#sendNopOut(id, RESERVED_TAG, 0n, sent)
     return id
   }
 
-  /** Closes the session (§11.14); a `logged-out` event answers. */
-  logOut(): void {
+  /** Closes the session or the connection (§11.14); a `logged-out` event answers. */
+  logOut(reason: LogoutReason): void {
     if (!this.canRequest) return
-    this.#isLoggingOut = true
+    this.#logoutTag = this.#connection.owner.takeTag()
     this.#connection.setTimer('logout', this.#newDeadline())
-    const { cmdSN } = this.#connection.window
+    this.#sendLogout(this.#logoutTag, reason, this.#connection.cid)
+  }
+
+  /** Removes another connection for recovery; a `recovery-logout` event answers. */
+  logOutOther(cid: number): void {
+    const id = this.#connection.owner.takeTag()
+    this.#register({ id, kind: 'recovery-logout', cid, deadline: this.#newDeadline() })
+    this.#sendLogout(id, LogoutReason.removeConnectionForRecovery, cid)
+  }
+
+  #sendLogout(initiatorTaskTag: number, reasonCode: LogoutReason, cid: number): void {
+    const { cmdSN } = this.#connection.owner.window
     this.#connection.request((view, at, expStatSN) =>
       encodeLogoutRequest(view, at, {
         immediate: true,
-        reasonCode: LogoutReason.closeSession,
-        initiatorTaskTag: LOGOUT_TAG,
-        cid: 0,
+        reasonCode,
+        initiatorTaskTag,
+        cid: reasonCode === LogoutReason.closeSession ? 0 : cid,
         cmdSN,
         expStatSN,
       }),
@@ -98,36 +124,15 @@ export class InitiatorFullFeature {
 
   /** Ends every request that has no answer. */
   failAll(failure: Closure): void {
-    for (const { id } of this.#requests.values()) {
-      this.#connection.emit({ kind: 'request-failed', request: id, failure })
-    }
+    const ids = [...this.#requests.keys()]
     this.#requests.clear()
-    this.#waiting = []
-  }
-
-  /** Sends what waited for the command window, as far as it is open. */
-  sendWaiting(): void {
-    while (this.canRequest && this.#connection.window.isOpen && this.#waiting.length > 0)
-      this.#waiting.shift()?.()
+    for (const id of ids) this.#connection.emit({ kind: 'request-failed', request: id, failure })
   }
 
   receive(pdu: ReceivedPdu, opcode: number): void {
     const handler = handlers[opcode]
     if (handler === undefined) this.#connection.broken(`an unexpected ${opcodeName(opcode)}`)
     else handler(this, pdu)
-  }
-
-  /** Runs `send` now or when the window opens, in order. */
-  #whenOpen(send: () => void): void {
-    this.#waiting.push(send)
-    this.sendWaiting()
-  }
-
-  #takeTag(): number {
-    let tag = this.#nextTag
-    while (this.#requests.has(tag)) tag++
-    this.#nextTag = tag >= LARGEST_REQUEST_TAG ? 1 : tag + 1
-    return tag
   }
 
   #newDeadline(): number {
@@ -154,7 +159,7 @@ export class InitiatorFullFeature {
   // Text
 
   #requestText(pairs: readonly Pair[], renegotiates: boolean): RequestId {
-    const id = this.#takeTag()
+    const id = this.#connection.owner.takeTag()
     const text = new InitiatorText(pairs, this.#limits.textBytes)
     this.#register({ id, kind: 'text', text, renegotiates, deadline: this.#newDeadline() })
     if (this.#textInWork === undefined) this.#beginText()
@@ -169,7 +174,7 @@ export class InitiatorFullFeature {
   }
 
   #sendText(initiatorTaskTag: number, step: TextRequestStep): void {
-    const { cmdSN } = this.#connection.window
+    const { cmdSN } = this.#connection.owner.window
     this.#connection.request(
       (view, at, expStatSN) =>
         encodeTextRequest(view, at, {
@@ -215,6 +220,9 @@ export class InitiatorFullFeature {
     this.#keys.takeOutgoing()
     this.#keys.commit(true)
     this.#connection.sendSegmentBytes = this.#connection.connectionParameters.sendSegmentBytes
+    if (this.#declaredBytes === undefined) return
+    this.#connection.segmentDeclared(this.#declaredBytes)
+    this.#declaredBytes = undefined
   }
 
   // NOP
@@ -223,10 +231,11 @@ export class InitiatorFullFeature {
     initiatorTaskTag: number,
     targetTransferTag: number,
     lun: bigint,
-    immediate: boolean,
     data = NOTHING,
+    inPlaceOf?: Serial32,
   ): void {
-    const cmdSN = immediate ? this.#connection.window.cmdSN : this.#connection.window.take()
+    const immediate = inPlaceOf === undefined
+    const cmdSN = inPlaceOf ?? this.#connection.owner.window.cmdSN
     this.#connection.request(
       (view, at, expStatSN) =>
         encodeNopOut(view, at, {
@@ -248,11 +257,12 @@ export class InitiatorFullFeature {
     if (!this.#connection.countIn(header, isAnswer)) return
     if (!isAnswer) {
       if (header.targetTransferTag === RESERVED_TAG) return
-      this.#sendNopOut(RESERVED_TAG, header.targetTransferTag, header.lun, true)
+      this.#sendNopOut(RESERVED_TAG, header.targetTransferTag, header.lun)
       return
     }
-    if (header.initiatorTaskTag === KEEPALIVE_TAG && this.#keepaliveIsOut) {
-      this.#keepaliveIsOut = false
+    if (this.#plugs.delete(header.initiatorTaskTag)) return
+    if (header.initiatorTaskTag === this.#keepaliveTag) {
+      this.#keepaliveTag = undefined
       this.#connection.setTimer('nopAnswer', undefined)
       return
     }
@@ -268,8 +278,20 @@ export class InitiatorFullFeature {
 
   /** Asks for a sign of life; whatever comes is one. */
   keepAlive(): void {
-    this.#keepaliveIsOut = true
-    this.#sendNopOut(KEEPALIVE_TAG, RESERVED_TAG, 0n, true)
+    this.#keepaliveTag = this.#connection.owner.takeTag()
+    this.#sendNopOut(this.#keepaliveTag, RESERVED_TAG, 0n)
+  }
+
+  /** A NOP-Out that asks for nothing: it carries ExpStatSN, and the LUN that the target wants to see. */
+  acknowledge(lun: bigint): void {
+    this.#sendNopOut(RESERVED_TAG, RESERVED_TAG, lun)
+  }
+
+  /** A NOP-Out with a CmdSN that is missing at the target. */
+  plugGap(cmdSN: Serial32): void {
+    const tag = this.#connection.owner.takeTag()
+    this.#plugs.add(tag)
+    this.#sendNopOut(tag, RESERVED_TAG, 0n, NOTHING, cmdSN)
   }
 
   // The rest of what targets send
@@ -277,46 +299,76 @@ export class InitiatorFullFeature {
   logoutResponse(pdu: ReceivedPdu): void {
     const header = decodeLogoutResponse(pdu.view, pdu.at)
     if (!this.#connection.countIn(header)) return
-    if (!this.#isLoggingOut || header.initiatorTaskTag !== LOGOUT_TAG) {
+    const { response, time2Wait, time2Retain } = header
+    const grace = { time2WaitSeconds: time2Wait, time2RetainSeconds: time2Retain }
+    const request = this.#requests.get(header.initiatorTaskTag)
+    if (request?.kind === 'recovery-logout') {
+      this.#answered(request.id)
+      this.#connection.emit({ kind: 'recovery-logout', cid: request.cid, response, grace })
+    } else if (this.#logoutTag === undefined || header.initiatorTaskTag !== this.#logoutTag) {
       this.#connection.broken('a Logout Response that answers no request')
-    } else if (header.response === LogoutResponseCode.closed) {
+    } else if (response === LogoutResponseCode.closed) {
       this.failAll(lostConnection('we logged out'))
-      this.#connection.emit({ kind: 'logged-out' })
       this.#connection.end()
     } else {
-      this.#connection.drop(lostConnection(`the target answered our logout with response ${header.response}`))
+      const failure = lostConnection(`the target answered our logout with response ${response}`)
+      this.#connection.drop(failure, 'connection', grace, 'logoutFailed')
     }
   }
 
   reject(pdu: ReceivedPdu): void {
     const header = decodeReject(pdu.view, pdu.at)
     if (!this.#connection.countIn(header)) return
+    this.#connection.owner.counters.countReject(header.reason)
     const bytes = joinSlices(pdu.data)
     if (bytes.length < BHS_BYTES) {
       this.#connection.broken('a Reject without the header that it is about')
       return
     }
     const view = viewOf(bytes)
-    const failure = rejection(opcodeName(opcodeOf(view, 0)), header.reason)
+    const opcode = opcodeOf(view, 0)
+    const tag = initiatorTaskTagOf(view, 0)
+    if (taskRequests.has(opcode) || (opcode === Opcode.snackRequest && tag !== RESERVED_TAG))
+      this.#connection.owner.taskPduRejected(this.#connection, view, header.reason)
+    else if (opcode === Opcode.snackRequest) this.#snackRejected(view)
+    else this.#requestRejected(view, opcode, header.reason)
+  }
+
+  /** A DataACK that comes too late does no harm; responses that are not to be had are lost. */
+  #snackRejected(view: DataView): void {
+    if (decodeSnackRequest(view, 0).type === SnackType.status)
+      this.#connection.statusLost('and the target rejected our SNACK')
+  }
+
+  #requestRejected(view: DataView, opcode: number, reason: number): void {
+    const failure = rejection(opcodeName(opcode), reason)
     const request = this.#requests.get(initiatorTaskTagOf(view, 0))
-    if (request) {
+    if (request !== undefined) {
       this.#answered(request.id)
       this.#connection.emit({ kind: 'request-failed', request: request.id, failure })
-    } else if (opcodeOf(view, 0) === Opcode.logoutRequest) this.#connection.drop(failure)
+    } else if (opcode === Opcode.logoutRequest)
+      this.#connection.drop(failure, 'connection', undefined, 'logoutFailed')
   }
 
   asyncMessage(pdu: ReceivedPdu): void {
     const message = decodeAsyncMessage(pdu.view, pdu.at)
     if (!this.#connection.countIn(message)) return
+    const connection = this.#connection
     const notice = noticeOf(message, joinSlices(pdu.data))
-    if (notice) this.#connection.emit({ kind: 'notice', notice })
-    switch (message.asyncEvent) {
+    if (notice) connection.emit({ kind: 'notice', notice })
+    const { asyncEvent, parameter1, parameter2, parameter3 } = message
+    const grace = { time2WaitSeconds: parameter2, time2RetainSeconds: parameter3 }
+    switch (asyncEvent) {
       case AsyncEvent.logoutRequest:
-        this.logOut()
+        connection.logoutRequested()
+        connection.emit({ kind: 'logout-wanted', withinSeconds: parameter3 })
         return
       case AsyncEvent.connectionDrop:
+        if (parameter1 === connection.cid) connection.drop(ANNOUNCED, 'connection', grace, 'dropAnnounced')
+        else connection.emit({ kind: 'drop-announced', cid: parameter1, grace })
+        return
       case AsyncEvent.sessionDrop:
-        this.#connection.drop(lostConnection('the target announced that it drops us'))
+        connection.drop(ANNOUNCED, 'session', grace, 'dropAnnounced')
         return
       case AsyncEvent.negotiationRequest: {
         const isPending = [...this.#requests.values()].some(({ kind }) => kind === 'text')
@@ -324,9 +376,10 @@ export class InitiatorFullFeature {
         return
       }
       case AsyncEvent.taskTermination:
-        this.#connection.broken(
-          'it terminates tasks as TaskReporting=FastAbort allows, which was not agreed on',
-        )
+        if (connection.owner.parameters?.taskReporting === 'FastAbort')
+          connection.inOrder(message.statSN, () => connection.owner.tasksTerminated(connection, message.lun))
+        else
+          connection.broken('it terminates tasks as TaskReporting=FastAbort allows, which was not agreed on')
     }
   }
 }

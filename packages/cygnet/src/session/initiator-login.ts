@@ -40,12 +40,10 @@ export interface InitiatorLoginOptions {
   readonly tsih: number
   readonly cid: number
   readonly initiatorTaskTag: number
-  /** CmdSN that the session begins with. */
-  readonly cmdSN: Serial32
   readonly preferences: Preferences
   readonly authentication: InitiatorAuthentication
   /** The portal group that the address is known to belong to: another one is refused (§6.3.1). */
-  readonly portalGroupTag?: number
+  readonly portalGroupTag?: number | undefined
   /** Most bytes of a login request's data segment, up to 8192, the default. */
   readonly segmentBytes?: number
 }

@@ -13,6 +13,7 @@ import { Opcode } from '../pdu/opcodes.ts'
 import { encodeText, parseText } from '../pdu/text.ts'
 import { loginOptions } from './both-roles.test-helper.ts'
 import { InitiatorConnection } from './initiator-connection.ts'
+import { RecordingOwner } from './initiator-owner.test-helper.ts'
 import type { InitiatorEvent } from './initiator-events.ts'
 import { defaultInitiatorLimits, type InitiatorLimits } from './initiator-limits.ts'
 import type { InitiatorLoginOptions } from './initiator-login.ts'
@@ -29,6 +30,7 @@ export const NO_AUTH: Pair = ['AuthMethod', 'None']
 export class InitiatorPeer {
   readonly pool = new BufferPool({ poison: true })
   readonly connection: InitiatorConnection
+  readonly owner: RecordingOwner
   readonly events: InitiatorEvent[] = []
   readonly limits: InitiatorLimits
   now: Instant = 1000
@@ -40,13 +42,15 @@ export class InitiatorPeer {
 
   constructor(login: Partial<InitiatorLoginOptions> = {}, limits: Partial<InitiatorLimits> = {}) {
     this.limits = { ...defaultInitiatorLimits, ...limits }
+    this.owner = new RecordingOwner(this.events)
     this.connection = new InitiatorConnection({
       login: loginOptions(this.limits, login),
       limits: this.limits,
       pool: this.pool,
       now: this.now,
-      wake: () => {},
+      owner: this.owner,
     })
+    this.connection.transportOpened(this.now)
   }
 
   get lastEvent(): InitiatorEvent | undefined {
@@ -80,8 +84,6 @@ export class InitiatorPeer {
         bytes = bytes.subarray(next.lengthBytes)
       }
     }
-    for (let event = this.connection.pollEvent(); event; event = this.connection.pollEvent())
-      this.events.push(event)
     return requests
   }
 

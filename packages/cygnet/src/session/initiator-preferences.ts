@@ -1,4 +1,5 @@
 import type { InitiatorLimits } from './initiator-limits.ts'
+import { defaultSessionPolicy, type SessionPolicy } from './initiator-policy.ts'
 import { type KeyName, type KeySpec, keys } from './keys.ts'
 import type { Preferences } from './negotiator.ts'
 
@@ -11,23 +12,38 @@ export interface DigestPreferences {
   readonly data: readonly Digest[]
 }
 
+/** The part of a session's policy that is negotiated. */
+export type NegotiatedPolicy = Pick<
+  SessionPolicy,
+  | 'connections'
+  | 'maxConnections'
+  | 'errorRecoveryLevel'
+  | 'time2WaitSeconds'
+  | 'time2RetainSeconds'
+  | 'taskReporting'
+>
+
 /** What this initiator wants of each negotiated key; AuthMethod follows from the credentials. */
-export const initiatorPreferences = (limits: InitiatorLimits, digests: DigestPreferences): Preferences => ({
+export const initiatorPreferences = (
+  limits: InitiatorLimits,
+  digests: DigestPreferences,
+  policy: NegotiatedPolicy = defaultSessionPolicy,
+): Preferences => ({
   HeaderDigest: digests.header,
   DataDigest: digests.data,
-  MaxConnections: 1,
+  MaxConnections: policy.maxConnections ?? policy.connections,
   InitialR2T: false,
   ImmediateData: true,
   MaxBurstLength: limits.maxBurstLength,
   FirstBurstLength: Math.min(limits.firstBurstLength, limits.maxBurstLength),
-  DefaultTime2Wait: 2,
-  DefaultTime2Retain: 20,
+  DefaultTime2Wait: policy.time2WaitSeconds,
+  DefaultTime2Retain: policy.time2RetainSeconds,
   MaxOutstandingR2T: limits.maxOutstandingR2T,
   DataPDUInOrder: true,
   DataSequenceInOrder: true,
-  ErrorRecoveryLevel: 0,
-  TaskReporting: ['ResponseFence', 'RFC3720'],
-  iSCSIProtocolLevel: 1,
+  ErrorRecoveryLevel: policy.errorRecoveryLevel,
+  TaskReporting: policy.taskReporting,
+  iSCSIProtocolLevel: 2,
 })
 
 /**

@@ -1,16 +1,40 @@
-import type { Instant } from '../base/clock.ts'
+import { type Instant, TimerTable } from '../base/clock.ts'
 import type { BufferPool } from '../base/pool.ts'
-import type { Closure } from './initiator-events.ts'
+import { viewOf } from '../base/bytes.ts'
+import { opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
+import { LogoutReason } from '../pdu/codes.ts'
+import { LoginStatus } from '../pdu/login-status.ts'
+import { Opcode } from '../pdu/opcodes.ts'
+import type { ReceivedPdu } from '../pdu/received-pdu.ts'
+import { ConnectionChoice } from './connection-choice.ts'
+import type { ConnectionOwner } from './connection-owner.ts'
+import { ConnectionRecovery, type RecoveringSession } from './connection-recovery.ts'
+import { InitiatorConnection } from './initiator-connection.ts'
+import { type Closure, type Grace, type InitiatorEvent, lostConnection } from './initiator-events.ts'
 import type { InitiatorLimits } from './initiator-limits.ts'
-import type { InitiatorLoginOptions } from './initiator-login.ts'
+import type { InitiatorLoginOptions, LoginRedirection } from './initiator-login.ts'
+import type { LoginFailure } from './initiator-login-failure.ts'
 import type { SessionPolicy } from './initiator-policy.ts'
-import type { DigestPreferences } from './initiator-preferences.ts'
+import { type DigestPreferences, initiatorPreferences } from './initiator-preferences.ts'
 import type { InitiatorAuthentication } from './initiator-security.ts'
 import type { SessionEvent } from './initiator-session-events.ts'
-import type { Pair } from './negotiator.ts'
+import type { InitiatorTask } from './initiator-task.ts'
+import { InitiatorTasks, type TaskSession } from './initiator-tasks.ts'
+import type { Negotiator, Pair } from './negotiator.ts'
 import type { ConnectionParameters, SessionParameters } from './parameters.ts'
-import type { RecoveryCounters } from './recovery-counters.ts'
-import type { ScsiRequest } from './scsi-request.ts'
+import type { PortalAddress } from './portal-address.ts'
+import { RecoveryCounters } from './recovery-counters.ts'
+import { RequestWindow } from './request-window.ts'
+import type { ScsiRequest, ScsiResult } from './scsi-request.ts'
+import { sessionClosed, taskAborted, taskLost } from './scsi-result.ts'
+import { type ReopeningSession, reopenWaitSeconds, SessionRecovery } from './session-recovery.ts'
+import {
+  type InitiatorSessionEvent,
+  type InitiatorSessionState,
+  initiatorSessionTransitions,
+} from './states/initiator-session-states.ts'
+import { StateMachine } from './states/state-machine.ts'
+import { type ManageDone, type ManagingSession, TaskManagementRequests } from './task-management-requests.ts'
 
 /** Who logs in to what, the same for every connection and for every time that the session is opened again. */
 export type LoginTemplate = Pick<
@@ -37,11 +61,36 @@ export interface InitiatorSessionOptions {
   readonly digests: DigestPreferences
 }
 
-/** How a text request, ping or task management function ended. */
+/** How a text request or a ping ended. */
 export type TextDone = (pairs: readonly Pair[] | undefined, failure: Closure | undefined) => void
 export type PingDone = (failure: Closure | undefined) => void
-/** `response`: a `TaskManagementResponseCode`; undefined where there was none. */
-export type ManageDone = (response: number | undefined, failure: Closure | undefined) => void
+
+/** Where a session is in its life. */
+type Phase =
+  | 'idle'
+  /** Its first login. */
+  | 'opening'
+  | 'open'
+  /** Lost; being opened again. */
+  | 'reopening'
+  /** We log out. */
+  | 'closing'
+  | 'ended'
+
+type TimerName = 'sweep' | 'recovery' | 'reopen' | 'connections' | 'drain'
+const timerNames = ['sweep', 'recovery', 'reopen', 'connections', 'drain'] as const
+
+const MAX_CONNECTIONS = 32
+const FIRST_CID = 1
+const MS_PER_SECOND = 1000
+const LARGEST_TAG = RESERVED_TAG - 1
+
+const sessionIsClosed: Closure = { code: 'SESSION_CLOSED', message: sessionClosed.message }
+const noConnection: Closure = {
+  code: 'CONNECTION_LOST',
+  message: 'The session has no connection at the moment: try again when it is open again.',
+}
+const logoutWanted = lostConnection('the target asked us to log out')
 
 /**
  * An initiator's session, sans-IO. The host (a runtime or a simulator)
@@ -50,34 +99,634 @@ export type ManageDone = (response: number | undefined, failure: Closure | undef
  * - feeds each connection with `receive`, sends what `hasOutput` and `pollTransmit` have, calls `handleTimeout` at
  *   `pollTimeout`, and ends the stream of one whose `state` is `closed`;
  * - calls the session's own `handleTimeout` at its `pollTimeout`, and drains `pollEvent` after each of these.
+ *
+ * It owns the numbering of commands, the requests and the connections. What is lost is recovered in the smallest scope
+ * that the negotiated ErrorRecoveryLevel allows (RFC 7143 §7.1.4): within a command and a connection (`InitiatorTasks`,
+ * `InitiatorConnection`; level 1), by connection (`ConnectionRecovery`; level 2), else by opening the session again
+ * (`SessionRecovery`).
  */
-export declare class InitiatorSession {
-  constructor(options: InitiatorSessionOptions)
-  readonly counters: RecoveryCounters
+export class InitiatorSession
+  implements ConnectionOwner, TaskSession, ManagingSession, RecoveringSession, ReopeningSession
+{
+  readonly counters = new RecoveryCounters()
+  readonly window: RequestWindow
+  readonly limits: InitiatorLimits
+  readonly policy: SessionPolicy
+  readonly tasks: InitiatorTasks
+  readonly management: TaskManagementRequests
+  readonly #options: InitiatorSessionOptions
+  readonly #machine = new StateMachine<InitiatorSessionState, InitiatorSessionEvent>(
+    initiatorSessionTransitions,
+    'FREE',
+  )
+  readonly #timers = new TimerTable<TimerName>(timerNames)
+  readonly #choice: ConnectionChoice
+  readonly #recovery: ConnectionRecovery
+  readonly #reopening: SessionRecovery
+  readonly #controls = new Map<number, TextDone>()
+  /** All that are not closed. */
+  #connections: readonly InitiatorConnection[] = []
+  /** Those that are to be logged out when their tasks are done. */
+  readonly #draining = new Set<InitiatorConnection>()
+  #phase: Phase = 'idle'
+  #wantedConnections: number
+  #leading: InitiatorConnection | undefined
+  #parameters: SessionParameters | undefined
+  #tsih = 0
+  #nextTag = 1
+  #now: Instant
+  #isAwake = false
+  #events: SessionEvent[] = []
+  /** Requests that were refused, to be told outside of `execute`. */
+  #refused: { readonly request: ScsiRequest; readonly result: ScsiResult }[] = []
+  #later: (() => void)[] = []
+
+  constructor(options: InitiatorSessionOptions) {
+    this.#options = options
+    this.limits = options.limits
+    this.policy = options.policy
+    this.#now = options.now
+    this.#wantedConnections = Math.min(options.policy.connections, MAX_CONNECTIONS)
+    this.window = new RequestWindow(this.#newCmdSN())
+    this.tasks = new InitiatorTasks(this)
+    this.management = new TaskManagementRequests(this)
+    this.#choice = new ConnectionChoice(options.policy.spread)
+    this.#recovery = new ConnectionRecovery(this)
+    this.#reopening = new SessionRecovery(this)
+  }
+
+  // For callers
+
   /** 0 before the first login. */
-  readonly tsih: number
-  readonly sessionParameters: SessionParameters
-  /** Of the first connection. */
-  readonly connectionParameters: ConnectionParameters
+  get tsih(): number {
+    return this.#tsih
+  }
+
+  /** RFC 7143 §8.3.1. */
+  get machineState(): InitiatorSessionState {
+    return this.#machine.state
+  }
+
+  /** What was agreed on for the session, the last time that it was opened. */
+  get parameters(): SessionParameters | undefined {
+    return this.#parameters
+  }
+
+  /** The connection that the session was opened with, the last time; its keys are the session's. */
+  get leading(): InitiatorConnection | undefined {
+    return this.#leading
+  }
+
+  get keys(): Negotiator | undefined {
+    return this.#leading?.keys
+  }
+
+  get connectionParameters(): ConnectionParameters | undefined {
+    return this.#leading?.connectionParameters
+  }
+
+  /** The connections that are not closed. */
+  get connections(): readonly InitiatorConnection[] {
+    return this.#connections
+  }
+
   /** Requests are taken: logged in, or being opened again; not closing. */
-  readonly isOpen: boolean
+  get isOpen(): boolean {
+    return this.#phase === 'open' || this.#phase === 'reopening'
+  }
+
   /** Opens the leading connection. */
-  start(now: Instant): void
+  start(now: Instant): void {
+    this.#now = now
+    this.#phase = 'opening'
+    this.#connect(FIRST_CID, undefined)
+  }
+
   /** Takes a request; it waits where the command window is closed or the session is being opened again. */
-  execute(request: ScsiRequest): void
+  execute(request: ScsiRequest): void {
+    if (this.isOpen || this.#phase === 'opening') this.tasks.add(request)
+    else {
+      this.#refused.push({ request, result: sessionClosed })
+      this.wake()
+    }
+  }
+
   /** Ends a request with TASK_ABORTED, once the target has aborted its task; no effect where it is done. */
-  abort(request: ScsiRequest): void
+  abort(request: ScsiRequest): void {
+    const task = this.tasks.find(request)
+    if (task === undefined || task.endCode !== undefined) return
+    task.endCode = 'TASK_ABORTED'
+    this.management.abort(task)
+  }
+
   /** A task management function for a LUN or the target (`TaskManagementFunction` 2..7, 10..12). */
-  manage(taskManagementFunction: number, lun: number, done: ManageDone): void
-  ping(done: PingDone, data?: Uint8Array): void
-  text(pairs: readonly Pair[], done: TextDone): void
+  manage(taskManagementFunction: number, lun: number, done: ManageDone): void {
+    if (!this.management.manage(taskManagementFunction, lun, done))
+      this.#afterwards(() => done(undefined, this.#unavailable))
+  }
+
+  /** Has the target echo `data`. */
+  ping(done: PingDone, data?: Uint8Array): void {
+    const connection = this.requestConnection()
+    if (connection === undefined) this.#afterwards(() => done(this.#unavailable))
+    else this.#controls.set(connection.ping(data), (_pairs, failure) => done(failure))
+  }
+
+  /** Sends a text request. */
+  text(pairs: readonly Pair[], done: TextDone): void {
+    const connection = this.requestConnection()
+    if (connection === undefined) this.#afterwards(() => done(undefined, this.#unavailable))
+    else this.#controls.set(connection.text(pairs), done)
+  }
+
+  /** Declares a new MaxRecvDataSegmentLength on all connections, 512..2^24-1 bytes. */
+  declareSegment(lengthBytes: number): void {
+    for (const connection of this.#connections)
+      if (connection.canRequest) connection.declareSegment(lengthBytes)
+  }
+
   /** One more connection, up to what the target agreed to; false where that is reached. */
-  addConnection(): boolean
-  /** Logs a connection out when its tasks are done; the others go on. */
-  removeConnection(cid: number): void
-  /** Ends the session: `ended` follows. */
-  logOut(): void
-  pollEvent(): SessionEvent | undefined
-  pollTimeout(): Instant | undefined
-  handleTimeout(now: Instant): void
+  addConnection(): boolean {
+    if (this.#phase !== 'open' || this.#wantedConnections >= this.#mostConnections) return false
+    this.#wantedConnections++
+    this.#openMore()
+    return true
+  }
+
+  /** Logs a connection out when its tasks are done; the others go on. Not the last one. */
+  removeConnection(cid: number): void {
+    const connection = this.#connections.find((one) => one.cid === cid)
+    if (connection === undefined || !connection.canBegin || this.#wantedConnections <= 1) return
+    this.#wantedConnections--
+    this.#drain(connection)
+  }
+
+  /** Ends the session: `ended` follows. Requests without a result fail with SESSION_CLOSED. */
+  logOut(): void {
+    if (this.#phase === 'ended' || this.#phase === 'closing') return
+    const connection = this.requestConnection()
+    this.#phase = 'closing'
+    this.#recovery.cancel()
+    this.#reopening.cancel()
+    if (connection === undefined) {
+      this.#abandonConnections()
+      this.#end(undefined, undefined)
+    } else connection.logOut(LogoutReason.closeSession)
+  }
+
+  // For the host
+
+  pollEvent(): SessionEvent | undefined {
+    this.#isAwake = false
+    this.#tellRefused()
+    return this.#events.shift()
+  }
+
+  get hasEvents(): boolean {
+    return this.#events.length > 0 || this.#refused.length > 0 || this.#later.length > 0
+  }
+
+  pollTimeout(): Instant | undefined {
+    return this.#timers.next()
+  }
+
+  handleTimeout(now: Instant): void {
+    this.#now = Math.max(this.#now, now)
+    this.#tellRefused()
+    for (let name = this.#timers.expired(now); name !== undefined; name = this.#timers.expired(now))
+      this.#expired(name)
+  }
+
+  #expired(name: TimerName): void {
+    switch (name) {
+      case 'sweep':
+        this.tasks.sweep(this.#now)
+        this.management.sweep(this.#now)
+        this.watch()
+        return
+      case 'recovery':
+        this.#recovery.handleTimeout(this.#now)
+        return
+      case 'reopen':
+        this.#reopening.handleTimeout(this.#now)
+        return
+      case 'connections':
+        this.#openMore()
+        return
+      case 'drain':
+        for (const connection of this.#draining) this.#logOutDrained(connection)
+    }
+  }
+
+  #tellRefused(): void {
+    const refused = this.#refused
+    const later = this.#later
+    if (refused.length > 0) this.#refused = []
+    if (later.length > 0) this.#later = []
+    for (const { request, result } of refused) request.done(result)
+    for (const run of later) run()
+  }
+
+  #afterwards(run: () => void): void {
+    this.#later.push(run)
+    this.wake()
+  }
+
+  get #unavailable(): Closure {
+    return this.isOpen || this.#phase === 'opening' ? noConnection : sessionIsClosed
+  }
+
+  // For its parts
+
+  get now(): Instant {
+    return this.#now
+  }
+
+  takeTag(): number {
+    let tag = this.#nextTag
+    while (this.tasks.has(tag) || this.management.has(tag) || this.#controls.has(tag)) tag++
+    this.#nextTag = tag >= LARGEST_TAG ? 1 : tag + 1
+    return tag
+  }
+
+  wake(): void {
+    if (this.#isAwake) return
+    this.#isAwake = true
+    this.#options.wake()
+  }
+
+  /** A deadline may have to be looked at. */
+  watch(): void {
+    if (this.tasks.size === 0 && this.management.size === 0) return
+    if (this.#timers.has('sweep')) return
+    this.#timers.set('sweep', this.#now + this.limits.sweepMs)
+    this.wake()
+  }
+
+  setRecoveryTimer(deadline: Instant | undefined): void {
+    this.#setTimer('recovery', deadline)
+  }
+
+  setReopenTimer(deadline: Instant | undefined): void {
+    this.#setTimer('reopen', deadline)
+  }
+
+  #setTimer(name: TimerName, deadline: Instant | undefined): void {
+    if (deadline === undefined) this.#timers.clear(name)
+    else this.#timers.set(name, deadline)
+    this.wake()
+  }
+
+  windowMoved(): void {
+    this.tasks.dispatch()
+  }
+
+  readonly #mayTake = (connection: InitiatorConnection): boolean =>
+    connection.canBegin && !this.#draining.has(connection)
+
+  chooseConnection(): InitiatorConnection | undefined {
+    return this.#phase === 'open' ? this.#choice.choose(this.#connections, this.#mayTake) : undefined
+  }
+
+  requestConnection(): InitiatorConnection | undefined {
+    return this.#connections.find((connection) => connection.canBegin)
+  }
+
+  taskTimedOut(task: InitiatorTask): void {
+    this.management.abort(task)
+  }
+
+  taskLeft(connection: InitiatorConnection): void {
+    if (connection.taskCount === 0 && this.#draining.has(connection)) this.#logOutDrained(connection)
+  }
+
+  /** §7.2.2: the target has no such task any more, though it took the command. */
+  taskForgotten(task: InitiatorTask): void {
+    this.tasks.replay([task], (one) => this.#refusalOf(one))
+    this.tasks.dispatch()
+  }
+
+  recovered(cid: number): void {
+    this.#emit({ kind: 'connection-recovered', cid })
+    this.#openMore()
+    this.tasks.dispatch()
+  }
+
+  // ConnectionOwner: PDUs
+
+  taskPdu(connection: InitiatorConnection, pdu: ReceivedPdu, opcode: number): void {
+    this.#now = Math.max(this.#now, connection.now)
+    if (opcode === Opcode.taskManagementResponse) this.management.response(connection, pdu)
+    else this.tasks.receive(connection, pdu, opcode)
+  }
+
+  taskPduLost(connection: InitiatorConnection, pdu: ReceivedPdu): void {
+    this.#now = Math.max(this.#now, connection.now)
+    this.tasks.spoiled(connection, pdu)
+  }
+
+  taskPduRejected(connection: InitiatorConnection, header: DataView, reason: number): void {
+    if (opcodeOf(header, 0) === Opcode.taskManagementRequest) this.management.rejected(header, reason)
+    else this.tasks.rejected(connection, header, reason)
+  }
+
+  tasksTerminated(connection: InitiatorConnection, lun: bigint): void {
+    const tasks = this.tasks.of(connection).filter((task) => task.lun === lun && task.state === 'active')
+    connection.acknowledgeTermination(lun)
+    for (const task of tasks) this.tasks.finish(task, taskAborted)
+  }
+
+  // ConnectionOwner: events
+
+  connectionEvent(connection: InitiatorConnection, event: InitiatorEvent): void {
+    this.#now = Math.max(this.#now, connection.now)
+    switch (event.kind) {
+      case 'logged-in':
+        this.#loggedIn(connection)
+        return
+      case 'failed':
+      case 'redirected':
+        this.#loginFailed(connection, event)
+        return
+      case 'text':
+        this.#control(event.request)?.(event.pairs, undefined)
+        return
+      case 'pong':
+        this.#control(event.request)?.(undefined, undefined)
+        return
+      case 'request-failed':
+        this.#control(event.request)?.(undefined, event.failure)
+        return
+      case 'notice':
+        this.#emit(event)
+        return
+      case 'logout-wanted':
+        this.#drain(connection)
+        this.#setTimer('drain', this.#now + (event.withinSeconds * MS_PER_SECOND) / 2)
+        return
+      case 'drop-announced':
+        this.#connections.find(({ cid }) => cid === event.cid)?.drop(logoutWanted, 'connection', event.grace)
+        return
+      case 'recovery-logout':
+        this.#recovery.loggedOut(event.cid, event.response, event.grace)
+        return
+      case 'logged-out':
+        this.#loggedOut(connection)
+        return
+      case 'dropped':
+        this.#lost(connection, event.failure, event.scope, event.grace)
+    }
+  }
+
+  #control(request: number): TextDone | undefined {
+    const done = this.#controls.get(request)
+    this.#controls.delete(request)
+    return done
+  }
+
+  #emit(event: SessionEvent): void {
+    this.#events.push(event)
+    this.wake()
+  }
+
+  // Connections
+
+  #connect(cid: number, portal: PortalAddress | undefined): InitiatorConnection {
+    const { login, limits, policy, digests, pool } = this.#options
+    const { type, initiatorName, initiatorAlias, targetName, isid, portalGroupTag } = login
+    const connection = new InitiatorConnection({
+      pool,
+      limits,
+      now: this.#now,
+      owner: this,
+      login: {
+        type,
+        initiatorName,
+        initiatorAlias,
+        targetName,
+        isid,
+        tsih: this.#tsih,
+        cid,
+        initiatorTaskTag: this.takeTag(),
+        preferences: initiatorPreferences(limits, digests, policy),
+        authentication: login.authentication(),
+        // A redirection leads to another portal group.
+        ...(portalGroupTag !== undefined && portal === undefined && { portalGroupTag }),
+      },
+    })
+    this.#connections = [...this.#connections, connection]
+    this.#emit({ kind: 'connect', connection, portal })
+    return connection
+  }
+
+  /** Takes it off the list: what it says from now on does not count. */
+  #forget(connection: InitiatorConnection): void {
+    this.#connections = this.#connections.filter((one) => one !== connection)
+    this.#draining.delete(connection)
+  }
+
+  get #mostConnections(): number {
+    return Math.min(this.#parameters?.maxConnections ?? 1, MAX_CONNECTIONS)
+  }
+
+  /** Opens connections until there are as many as are wanted, and as the target agreed to. */
+  #openMore(): void {
+    if (this.#phase !== 'open' || !this.#recovery.isIdle) return
+    const wanted = Math.min(this.#wantedConnections, this.#mostConnections)
+    while (this.#connections.length < wanted) this.#connect(this.#freeCid(), undefined)
+  }
+
+  #freeCid(): number {
+    let cid = FIRST_CID
+    while (this.#recovery.has(cid) || this.#connections.some((one) => one.cid === cid)) cid++
+    return cid
+  }
+
+  /** Logs it out when its tasks are done, or when the target waits no longer. */
+  #drain(connection: InitiatorConnection): void {
+    this.#draining.add(connection)
+    if (connection.taskCount === 0) this.#logOutDrained(connection)
+  }
+
+  #logOutDrained(connection: InitiatorConnection): void {
+    const isLast = this.#connections.every((one) => one === connection || !one.canBegin)
+    connection.logOut(isLast ? LogoutReason.closeSession : LogoutReason.closeConnection)
+  }
+
+  #loggedIn(connection: InitiatorConnection): void {
+    if (this.#tsih === 0) this.#sessionOpened(connection)
+    else if (!this.#recovery.loggedIn(connection))
+      this.#emit({ kind: 'connection-added', cid: connection.cid })
+    this.tasks.dispatch()
+    this.#openMore()
+  }
+
+  #sessionOpened(connection: InitiatorConnection): void {
+    this.#tsih = connection.tsih
+    this.#leading = connection
+    this.#parameters = connection.sessionParameters
+    this.#machine.on('loginSucceeded')
+    const isFirst = this.#phase === 'opening'
+    this.#phase = 'open'
+    if (isFirst) this.#emit({ kind: 'logged-in' })
+    else {
+      this.counters.sessionReinstatement++
+      this.#reopening.succeeded()
+      this.#emit({ kind: 'session-reinstated' })
+    }
+    this.watch()
+  }
+
+  #loginFailed(connection: InitiatorConnection, event: LoginFailure | LoginRedirection): void {
+    this.#forget(connection)
+    if (this.#phase === 'opening')
+      this.#end(
+        event.kind === 'failed' ? { code: event.code, message: event.message } : lostConnection('redirected'),
+        event,
+      )
+    else if (this.#phase === 'reopening') this.#reopening.failed(event)
+    else if (this.#phase === 'open' && !this.#recovery.loginFailed(connection, event)) this.#notAdded(event)
+  }
+
+  /** A further connection could not be had: later perhaps, unless the target has no place for it. */
+  #notAdded(event: LoginFailure | LoginRedirection): void {
+    if (event.kind === 'failed' && event.status === LoginStatus.tooManyConnections)
+      this.#wantedConnections = Math.max(1, this.#connections.length)
+    else this.#setTimer('connections', this.#now + this.limits.reopenLastDelayMs)
+  }
+
+  #loggedOut(connection: InitiatorConnection): void {
+    const isAlone = this.#connections.length === 1
+    const wasWanted = !this.#draining.has(connection)
+    this.#forget(connection)
+    if (this.#phase === 'closing') {
+      this.#abandonConnections()
+      this.#end(undefined, undefined)
+    } else if (isAlone || wasWanted) this.#loggedOutByTarget()
+    else {
+      this.management.connectionLost(connection)
+      this.tasks.replay(this.tasks.suspend(connection), (task) => this.#refusalOf(task))
+      this.#emit({ kind: 'connection-removed', cid: connection.cid })
+      this.tasks.dispatch()
+      this.#openMore()
+    }
+  }
+
+  /** The last connection was logged out because the target wanted so. */
+  #loggedOutByTarget(): void {
+    if (this.#mayReopen) this.#loseSession(logoutWanted, undefined)
+    else {
+      this.#abandonConnections()
+      this.#end(undefined, undefined)
+    }
+  }
+
+  // What is lost
+
+  #lost(
+    connection: InitiatorConnection,
+    failure: Closure,
+    scope: 'connection' | 'session',
+    grace: Grace | undefined,
+  ): void {
+    if (!this.#connections.includes(connection)) return
+    this.#forget(connection)
+    this.counters.connectionLost++
+    this.#emit({ kind: 'connection-lost', cid: connection.cid, failure })
+    if (this.#phase === 'closing') {
+      this.#abandonConnections()
+      this.#end(failure, undefined)
+      return
+    }
+    if (this.#phase !== 'open') return
+    this.management.connectionLost(connection)
+    if (scope === 'connection' && this.#parameters?.errorRecoveryLevel === 2)
+      this.#recovery.begin(connection, failure, grace)
+    else this.#loseSession(failure, grace)
+  }
+
+  /** Nothing but a new session helps. */
+  giveUpSession(failure: Closure, grace?: Grace): void {
+    if (this.#phase === 'open') this.#loseSession(failure, grace)
+  }
+
+  get #mayReopen(): boolean {
+    return this.policy.reopenLimitMs > 0 && this.#options.login.type === 'Normal'
+  }
+
+  #loseSession(failure: Closure, grace: Grace | undefined): void {
+    this.counters.sessionLost++
+    this.#machine.on('failed')
+    this.#recovery.cancel()
+    const waitSeconds = reopenWaitSeconds(grace, this.#parameters?.defaultTime2Wait ?? 0)
+    this.#phase = this.#mayReopen ? 'reopening' : 'closing'
+    this.#abandonConnections()
+    this.management.failAll(failure)
+    const tasks = this.tasks.all().filter((task) => task.state !== 'waiting')
+    this.tasks.replay(tasks, (task) => this.#refusalOf(task))
+    if (this.#phase === 'reopening') {
+      this.#emit({ kind: 'session-lost', failure })
+      this.#reopening.begin(failure, waitSeconds)
+    } else this.#end(failure, undefined)
+  }
+
+  /** Why a task that was on its way does not start anew; undefined: it does. */
+  #refusalOf(task: InitiatorTask): ScsiResult | undefined {
+    if (task.endCode !== undefined) return taskAborted
+    if (task.request.replay === 'safe' && task.replays < this.policy.replayLimit && this.isOpen) {
+      task.replays++
+      this.counters.taskReplayed++
+      return undefined
+    }
+    this.counters.taskNotReplayed++
+    return taskLost
+  }
+
+  #abandonConnections(): void {
+    const connections = this.#connections
+    this.#connections = []
+    this.#draining.clear()
+    for (const connection of connections) connection.abandon()
+  }
+
+  // ConnectionRecovery and SessionRecovery
+
+  reinstate(cid: number): InitiatorConnection {
+    return this.#connect(cid, undefined)
+  }
+
+  reopen(portal: PortalAddress | undefined): void {
+    this.#abandonConnections()
+    if (this.#machine.state === 'FAILED') this.#machine.on('reinstated')
+    this.#tsih = 0
+    this.#parameters = undefined
+    this.window.restart(this.#newCmdSN())
+    this.#connect(FIRST_CID, portal)
+  }
+
+  notReopened(failure: Closure): void {
+    this.#abandonConnections()
+    this.#end(failure, undefined)
+  }
+
+  #newCmdSN(): number {
+    return viewOf(this.#options.random(4)).getUint32(0)
+  }
+
+  #end(failure: Closure | undefined, login: LoginFailure | LoginRedirection | undefined): void {
+    if (this.#phase === 'ended') return
+    this.#phase = 'ended'
+    this.#recovery.cancel()
+    this.#reopening.cancel()
+    this.#timers.clearAll()
+    if (this.#machine.state === 'LOGGED_IN') this.#machine.on('closed')
+    else if (this.#machine.state === 'FAILED') this.#machine.on('timedOut')
+    this.management.failAll(failure ?? sessionIsClosed)
+    this.tasks.failAll(failure ?? sessionIsClosed)
+    for (const [request, done] of [...this.#controls]) {
+      this.#controls.delete(request)
+      done(undefined, failure ?? sessionIsClosed)
+    }
+    this.#emit({ kind: 'ended', failure, login })
+  }
 }

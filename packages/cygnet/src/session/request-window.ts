@@ -40,10 +40,28 @@ export class RequestWindow {
     return cmdSN
   }
 
-  /** ExpCmdSN and MaxCmdSN of a PDU that came: never backwards, and not at all where they contradict each other. */
-  update(expCmdSN: Serial32, maxCmdSN: Serial32): void {
-    if (serialLess(maxCmdSN, serialAdd(expCmdSN, -1))) return
-    if (serialLess(this.#expCmdSN, expCmdSN)) this.#expCmdSN = expCmdSN
-    if (serialLess(this.#maxCmdSN, maxCmdSN)) this.#maxCmdSN = maxCmdSN
+  /**
+   * ExpCmdSN and MaxCmdSN of a PDU that came: never backwards, and not at all where they contradict each other or
+   * acknowledge what was not sent. True where one of them moved.
+   */
+  update(expCmdSN: Serial32, maxCmdSN: Serial32): boolean {
+    if (serialLess(maxCmdSN, serialAdd(expCmdSN, -1)) || serialLess(this.#cmdSN, expCmdSN)) return false
+    let moved = false
+    if (serialLess(this.#expCmdSN, expCmdSN)) {
+      this.#expCmdSN = expCmdSN
+      moved = true
+    }
+    if (serialLess(this.#maxCmdSN, maxCmdSN)) {
+      this.#maxCmdSN = maxCmdSN
+      moved = true
+    }
+    return moved
+  }
+
+  /** A new session begins with `cmdSN`. */
+  restart(cmdSN: Serial32): void {
+    this.#cmdSN = cmdSN
+    this.#expCmdSN = cmdSN
+    this.#maxCmdSN = serialAdd(cmdSN, -1)
   }
 }

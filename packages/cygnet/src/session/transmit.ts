@@ -8,8 +8,11 @@ const SLAB_BYTES = 256 * 1024
 const COPY_LIMIT_BYTES = 8 * 1024
 const BHS_BYTES = 48
 const DIGEST_BYTES = 4
+/** The longest header that is sent has a CDB of 260 bytes and a bidirectional read length in its AHS. */
+const LARGEST_SENT_AHS_BYTES = 256
 /** Header, its digest, a copied payload, padding and data digest. */
-const LARGEST_COPIED_PDU_BYTES = BHS_BYTES + DIGEST_BYTES + COPY_LIMIT_BYTES + 4 + DIGEST_BYTES
+const LARGEST_COPIED_PDU_BYTES =
+  BHS_BYTES + LARGEST_SENT_AHS_BYTES + DIGEST_BYTES + COPY_LIMIT_BYTES + 4 + DIGEST_BYTES
 /** A batch ends with the PDU that takes it past this; what is more waits for the socket. */
 const BATCH_BYTES = 1024 * 1024
 
@@ -54,6 +57,7 @@ export class TransmitVector {
   /**
    * Ends the PDU whose BHS was encoded at `at`: adds digests, data and zeroed padding. `owner`: the pooled memory
    * behind `data`, retained while the batch is on its way; without one, the bytes are copied or live on the heap.
+   * `ahsBytes`: of the additional header segments that were encoded behind the BHS.
    */
   endPdu(
     at: number,
@@ -61,9 +65,10 @@ export class TransmitVector {
     owner: PooledBuffer | undefined,
     headerDigest: boolean,
     dataDigest: boolean,
+    ahsBytes = 0,
   ): void {
     const bytes = this.#slab.bytes
-    let end = at + BHS_BYTES
+    let end = at + BHS_BYTES + ahsBytes
     if (headerDigest) {
       this.view.setUint32(end, crc32c(bytes, at, end), true)
       end += DIGEST_BYTES

@@ -1,0 +1,305 @@
+import type { Instant } from '../base/clock.ts'
+import { serialLessOrEqual } from '../base/serial32.ts'
+import { LogoutResponseCode, TaskManagementResponseCode } from '../pdu/codes.ts'
+import { LoginStatus } from '../pdu/login-status.ts'
+import type { InitiatorConnection } from './initiator-connection.ts'
+import { type Closure, type Grace, lostConnection } from './initiator-events.ts'
+import type { InitiatorLimits } from './initiator-limits.ts'
+import type { LoginRedirection } from './initiator-login.ts'
+import type { LoginFailure } from './initiator-login-failure.ts'
+import type { InitiatorTask } from './initiator-task.ts'
+import type { InitiatorTasks } from './initiator-tasks.ts'
+import type { SessionParameters } from './parameters.ts'
+import type { RecoveryCounters } from './recovery-counters.ts'
+import type { RequestWindow } from './request-window.ts'
+import {
+  type ConnectionCleanupEvent,
+  type ConnectionCleanupState,
+  connectionCleanupTransitions,
+} from './states/connection-cleanup-states.ts'
+import { StateMachine } from './states/state-machine.ts'
+import type { TaskManagementRequests } from './task-management-requests.ts'
+
+/** What connection recovery needs of its session. */
+export interface RecoveringSession {
+  readonly now: Instant
+  readonly window: RequestWindow
+  readonly limits: InitiatorLimits
+  readonly counters: RecoveryCounters
+  readonly parameters: SessionParameters | undefined
+  readonly tasks: InitiatorTasks
+  readonly management: TaskManagementRequests
+  /** A connection on which requests can be made. */
+  requestConnection(): InitiatorConnection | undefined
+  /** Where the next command goes. */
+  chooseConnection(): InitiatorConnection | undefined
+  /** Connects and logs in, in the place of a lost connection. */
+  reinstate(cid: number): InitiatorConnection
+  /** A task that the target does not know any more. */
+  taskForgotten(task: InitiatorTask): void
+  recovered(cid: number): void
+  giveUpSession(failure: Closure, grace?: Grace): void
+  /** Calls `ConnectionRecovery.handleTimeout` then; undefined: not at all. */
+  setRecoveryTimer(deadline: Instant | undefined): void
+}
+
+type RecoveryPhase =
+  /** For Time2Wait, or for the next try. */
+  | 'waiting'
+  /** For the reinstatement of another connection. */
+  | 'blocked'
+  | 'logging-out'
+  | 'connecting'
+  /** Logged out; its tasks may be reassigned from `notBefore` on. */
+  | 'freed'
+  | 'reassigning'
+
+/** One lost connection. */
+interface Recovery {
+  readonly cid: number
+  readonly failure: Closure
+  /** Its tasks that are not reassigned yet. */
+  readonly tasks: Set<InitiatorTask>
+  readonly cleanup: StateMachine<ConnectionCleanupState, ConnectionCleanupEvent>
+  phase: RecoveryPhase
+  /** What it waits for, from when on. */
+  notBefore: Instant
+  /** The end of Time2Retain. */
+  readonly deadline: Instant
+  delayMs: number
+  /** Where it is logged out, or what takes its place. */
+  through: InitiatorConnection | undefined
+}
+
+const MS_PER_SECOND = 1000
+
+/**
+ * Connection recovery (RFC 7143 §7.1.4.3, ErrorRecoveryLevel 2). A lost connection waits for Time2Wait; then another
+ * connection logs it out "for recovery", or where there is none a new one takes its CID by reinstatement (§6.3.4). Its
+ * tasks are then reassigned to whatever connection there is (§7.2.2); commands that never arrived are sent again with
+ * their CmdSN. All of it must be done before Time2Retain is over, else the session is opened again.
+ */
+export class ConnectionRecovery {
+  readonly #session: RecoveringSession
+  readonly #recoveries = new Map<number, Recovery>()
+
+  constructor(session: RecoveringSession) {
+    this.#session = session
+  }
+
+  /** The connection with this CID is being recovered: nobody else may use the CID. */
+  has(cid: number): boolean {
+    return this.#recoveries.has(cid)
+  }
+
+  get isIdle(): boolean {
+    return this.#recoveries.size === 0
+  }
+
+  cancel(): void {
+    this.#recoveries.clear()
+    this.#session.setRecoveryTimer(undefined)
+  }
+
+  /** A connection was lost with its tasks. */
+  begin(connection: InitiatorConnection, failure: Closure, grace: Grace | undefined): void {
+    const { parameters, tasks, now, limits } = this.#session
+    const waitSeconds = grace?.time2WaitSeconds ?? parameters?.defaultTime2Wait ?? 0
+    const retainSeconds = grace?.time2RetainSeconds ?? parameters?.defaultTime2Retain ?? 0
+    const notBefore = now + waitSeconds * MS_PER_SECOND
+    const suspended = new Set(tasks.suspend(connection))
+    const earlier = this.#recoveries.get(connection.cid)
+    for (const task of earlier?.tasks ?? []) suspended.add(task)
+    for (const other of this.#recoveries.values()) {
+      if (other.through !== connection) continue
+      if (other.phase === 'logging-out') this.#retryLater(other, 'logoutFailed')
+      // What it was to take over is taken over with its own tasks.
+      else if (other.phase === 'reassigning') {
+        for (const task of other.tasks) suspended.add(task)
+        this.#recoveries.delete(other.cid)
+      }
+    }
+    this.#recoveries.set(connection.cid, {
+      cid: connection.cid,
+      failure,
+      tasks: suspended,
+      cleanup: new StateMachine<ConnectionCleanupState, ConnectionCleanupEvent>(
+        connectionCleanupTransitions,
+        'CLEANUP_WAIT',
+      ),
+      phase: 'waiting',
+      notBefore,
+      deadline: notBefore + Math.max(retainSeconds * MS_PER_SECOND, 1),
+      delayMs: limits.reopenFirstDelayMs,
+      through: undefined,
+    })
+    if (retainSeconds === 0) this.#giveUp(failure)
+    else this.#arm()
+  }
+
+  handleTimeout(now: Instant): void {
+    for (const recovery of [...this.#recoveries.values()]) {
+      if (!this.#recoveries.has(recovery.cid)) return
+      if (now >= recovery.deadline) {
+        this.#session.counters.time2RetainExpired++
+        recovery.cleanup.on(recovery.cleanup.state === 'CLEANUP_WAIT' ? 'timedOut' : 'sessionClosed')
+        this.#giveUp(recovery.failure)
+        return
+      }
+      if (now < recovery.notBefore) continue
+      if (recovery.phase === 'waiting') this.#free(recovery)
+      else if (recovery.phase === 'freed') this.#reassign(recovery)
+    }
+    this.#arm()
+  }
+
+  /** Takes the allegiance of its tasks from the lost connection. */
+  #free(recovery: Recovery): void {
+    const other = this.#session.requestConnection()
+    if (other !== undefined) {
+      recovery.phase = 'logging-out'
+      recovery.through = other
+      recovery.cleanup.on('logoutBegun')
+      other.logOutOther(recovery.cid)
+      return
+    }
+    // One takes its place first; the rest can then be logged out through it.
+    if ([...this.#recoveries.values()].some(({ phase }) => phase === 'connecting')) {
+      recovery.phase = 'blocked'
+      return
+    }
+    recovery.phase = 'connecting'
+    recovery.cleanup.on('reinstatementBegun')
+    recovery.through = this.#session.reinstate(recovery.cid)
+  }
+
+  /** The target answered the logout of a lost connection. */
+  loggedOut(cid: number, response: number, grace: Grace): void {
+    const recovery = this.#recoveries.get(cid)
+    if (recovery === undefined || recovery.phase !== 'logging-out') return
+    if (response !== LogoutResponseCode.closed) {
+      recovery.cleanup.on('logoutFailed')
+      this.#giveUp(
+        lostConnection(`the target answered the logout of a lost connection with response ${response}`),
+      )
+      return
+    }
+    recovery.cleanup.on('logoutSucceeded')
+    this.#session.counters.connectionRecovery++
+    recovery.phase = 'freed'
+    recovery.through = undefined
+    recovery.notBefore = this.#session.now + grace.time2WaitSeconds * MS_PER_SECOND
+    if (this.#session.now >= recovery.notBefore) this.#reassign(recovery)
+    this.#arm()
+  }
+
+  /** A login ended well; true where it took the place of a lost connection. */
+  loggedIn(connection: InitiatorConnection): boolean {
+    const recovery = this.#recoveries.get(connection.cid)
+    if (recovery === undefined || recovery.through !== connection) return false
+    recovery.cleanup.on('reinstated')
+    this.#session.counters.connectionReinstatement++
+    this.#session.counters.connectionRecovery++
+    this.#reassign(recovery)
+    this.#unblock()
+    this.handleTimeout(this.#session.now)
+    return true
+  }
+
+  /** A login failed; true where it was to take the place of a lost connection. */
+  loginFailed(connection: InitiatorConnection, event: LoginFailure | LoginRedirection): boolean {
+    const recovery = this.#recoveries.get(connection.cid)
+    if (recovery === undefined || recovery.through !== connection) return false
+    if (event.kind === 'failed' && event.status === LoginStatus.sessionDoesNotExist)
+      this.#giveUp(recovery.failure)
+    else {
+      this.#retryLater(recovery, 'reinstatementFailed')
+      this.#unblock()
+      this.#arm()
+    }
+    return true
+  }
+
+  #retryLater(recovery: Recovery, event: 'logoutFailed' | 'reinstatementFailed'): void {
+    recovery.cleanup.on(event)
+    recovery.phase = 'waiting'
+    recovery.through = undefined
+    recovery.notBefore = this.#session.now + recovery.delayMs
+    recovery.delayMs = Math.min(2 * recovery.delayMs, this.#session.limits.reopenLastDelayMs)
+  }
+
+  #unblock(): void {
+    for (const recovery of this.#recoveries.values())
+      if (recovery.phase === 'blocked') recovery.phase = 'waiting'
+  }
+
+  // Reassignment (§7.2.2)
+
+  #reassign(recovery: Recovery): void {
+    const { window, tasks } = this.#session
+    const own = recovery.through
+    recovery.phase = 'reassigning'
+    for (const task of [...recovery.tasks]) {
+      const connection = own ?? this.#session.chooseConnection()
+      if (connection === undefined) {
+        // All are gone in between: their own recovery brings one back.
+        recovery.phase = 'freed'
+        recovery.notBefore = this.#session.now + recovery.delayMs
+        return
+      }
+      recovery.through = connection
+      if (task.state !== 'suspended') recovery.tasks.delete(task)
+      else if (serialLessOrEqual(window.expCmdSN, task.cmdSN)) {
+        recovery.tasks.delete(task)
+        if (task.endCode === undefined) tasks.resend(task, connection)
+        else tasks.finishEnded(task)
+      } else this.#reassignTask(recovery, task, connection)
+    }
+    this.#checkDone(recovery)
+  }
+
+  #reassignTask(recovery: Recovery, task: InitiatorTask, connection: InitiatorConnection): void {
+    const { tasks, management, counters } = this.#session
+    task.receiver.reassign(task.isRead)
+    management.reassign(task, connection, (response, failure) => {
+      // Its connection was lost as well: another recovery has it.
+      if (connection.state === 'closed' || !recovery.tasks.delete(task) || task.state !== 'suspended') return
+      if (response === TaskManagementResponseCode.functionComplete) {
+        counters.taskReassign++
+        tasks.resume(task, connection)
+        if (task.endCode !== undefined) management.abort(task)
+      } else {
+        counters.taskReassignRefused++
+        if (response !== TaskManagementResponseCode.taskDoesNotExist) {
+          this.#giveUp(
+            failure ?? lostConnection(`the target answered TASK REASSIGN with response ${response}`),
+          )
+          return
+        }
+        this.#session.taskForgotten(task)
+      }
+      this.#checkDone(recovery)
+    })
+  }
+
+  #checkDone(recovery: Recovery): void {
+    if (recovery.tasks.size > 0 || this.#recoveries.get(recovery.cid) !== recovery) return
+    this.#recoveries.delete(recovery.cid)
+    this.#session.recovered(recovery.cid)
+    this.#arm()
+  }
+
+  #giveUp(failure: Closure): void {
+    this.#session.counters.fallbackToSessionRecovery++
+    this.#session.giveUpSession(failure)
+  }
+
+  #arm(): void {
+    let next: Instant | undefined
+    for (const { phase, notBefore, deadline } of this.#recoveries.values()) {
+      const due = phase === 'waiting' || phase === 'freed' ? Math.min(notBefore, deadline) : deadline
+      if (next === undefined || due < next) next = due
+    }
+    this.#session.setRecoveryTimer(next)
+  }
+}

@@ -1,0 +1,623 @@
+import type { Instant } from '../base/clock.ts'
+import type { Serial32 } from '../base/serial32.ts'
+import { initiatorTaskTagOf, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
+import { RejectReason, ServiceResponse } from '../pdu/codes.ts'
+import { type DataIn, decodeDataIn, decodeR2T, type R2T } from '../pdu/data.ts'
+import { Opcode, opcodeName } from '../pdu/opcodes.ts'
+import type { ReceivedPdu } from '../pdu/received-pdu.ts'
+import { decodeScsiResponse, type ScsiResponse } from '../pdu/scsi-response.ts'
+import { ScsiStatus } from '../scsi/status.ts'
+import type { InputArrival, InputRun } from './data-in-receiver.ts'
+import { DataOutBurst } from './data-out-burst.ts'
+import type { InitiatorConnection } from './initiator-connection.ts'
+import { brokenProtocol, type Closure, lostConnection, rejection } from './initiator-events.ts'
+import type { InitiatorLimits } from './initiator-limits.ts'
+import type { SessionPolicy } from './initiator-policy.ts'
+import { InitiatorTask } from './initiator-task.ts'
+import type { SessionParameters } from './parameters.ts'
+import type { RecoveryCounters } from './recovery-counters.ts'
+import type { RequestWindow } from './request-window.ts'
+import type { ScsiRequest, ScsiResult, ScsiStatusResult } from './scsi-request.ts'
+import {
+  dataLost,
+  failed,
+  readSense,
+  residualOf,
+  taskAborted,
+  taskTimedOut,
+  targetFailure,
+} from './scsi-result.ts'
+import { sendDataAck, sendDataSnack, sendRDataSnack } from './snack-requests.ts'
+
+/** What tasks need of their session. */
+export interface TaskSession {
+  readonly window: RequestWindow
+  readonly counters: RecoveryCounters
+  readonly limits: InitiatorLimits
+  readonly policy: SessionPolicy
+  readonly parameters: SessionParameters | undefined
+  takeTag(): number
+  /** Where the next command goes; undefined: nowhere, for now. */
+  chooseConnection(): InitiatorConnection | undefined
+  /** Its task has taken too long: abort it. */
+  taskTimedOut(task: InitiatorTask): void
+  /** The connection has one task less. */
+  taskLeft(connection: InitiatorConnection): void
+  /** A deadline may have to be set. */
+  watch(): void
+}
+
+const NO_SENSE: Uint8Array = new Uint8Array(0)
+const STATUS_QUALIFIER_OFFSET = 8
+/** Set a deadline at the next look. */
+const SOON: Instant = 0
+
+const timedOutOf = (code: InitiatorTask['endCode']): ScsiResult =>
+  code === 'TASK_TIMEOUT' ? taskTimedOut : taskAborted
+
+/**
+ * The SCSI tasks of an initiator's session: sends their commands in the order of CmdSN as far as the command window and
+ * the connections allow, and takes what the target sends for them. Every request that is added ends with one result.
+ *
+ * At ErrorRecoveryLevel 0 the numbers of what comes must be without a gap. From level 1 on, what is missing is asked for
+ * by SNACK (RFC 7143 §7.1.4.1), a response whose data is not complete is kept back (§7.9), and a command that the target
+ * never took is sent again (§7.2.1). What a target does against the rules ends the request and the connection.
+ */
+export class InitiatorTasks {
+  readonly #session: TaskSession
+  readonly #byTag = new Map<number, InitiatorTask>()
+  /** Not sent yet, in order; those that are done are passed over. */
+  #waiting: InitiatorTask[] = []
+  #waitingHead = 0
+  #order = 0
+  /** A CmdSN that ExpCmdSN stays at, and when that is too long. */
+  #stuckAt: Serial32 | undefined
+  #stuckDeadline: Instant = 0
+
+  constructor(session: TaskSession) {
+    this.#session = session
+  }
+
+  /** Requests without a result. */
+  get size(): number {
+    return this.#byTag.size
+  }
+
+  has(tag: number): boolean {
+    return this.#byTag.has(tag)
+  }
+
+  /** All without a result, in the order in which they were asked for. */
+  all(): InitiatorTask[] {
+    return [...this.#byTag.values()].toSorted((a, b) => a.order - b.order)
+  }
+
+  /** Those that are allegiant to a connection, or were. */
+  of(connection: InitiatorConnection): InitiatorTask[] {
+    return this.all().filter((task) => task.connection === connection && task.state !== 'waiting')
+  }
+
+  find(request: ScsiRequest): InitiatorTask | undefined {
+    for (const task of this.#byTag.values()) if (task.request === request) return task
+    return undefined
+  }
+
+  add(request: ScsiRequest): void {
+    const task = new InitiatorTask(
+      request,
+      this.#order++,
+      this.#session.takeTag(),
+      this.#session.limits.aheadPdus,
+    )
+    this.#byTag.set(task.initiatorTaskTag, task)
+    this.#waiting.push(task)
+    this.dispatch()
+    this.#session.watch()
+  }
+
+  /** Sends what waits, as far as the command window is open. */
+  dispatch(): void {
+    const { window, parameters } = this.#session
+    while (this.#waitingHead < this.#waiting.length) {
+      const task = this.#waiting[this.#waitingHead] as InitiatorTask
+      if (task.state === 'waiting') {
+        if (parameters === undefined || !window.isOpen) return
+        const connection = this.#session.chooseConnection()
+        if (connection === undefined) return
+        task.state = 'active'
+        task.cmdSN = window.take()
+        this.#settle(task, connection)
+        task.send(connection, parameters)
+      }
+      this.#waitingHead++
+    }
+    this.#waiting = []
+    this.#waitingHead = 0
+  }
+
+  /** The task becomes allegiant to the connection. */
+  #settle(task: InitiatorTask, connection: InitiatorConnection): void {
+    task.connection = connection
+    task.segmentation = connection.segmentation
+    connection.outstandingBytes += task.weightBytes
+    connection.taskCount++
+  }
+
+  #unsettle(task: InitiatorTask): void {
+    const { connection } = task
+    if (connection === undefined || task.state !== 'active') return
+    connection.outstandingBytes -= task.weightBytes
+    connection.taskCount--
+    this.#session.taskLeft(connection)
+  }
+
+  /** Ends a request. */
+  finish(task: InitiatorTask, result: ScsiResult): void {
+    if (task.state === 'done') return
+    this.#unsettle(task)
+    task.state = 'done'
+    this.#byTag.delete(task.initiatorTaskTag)
+    task.request.done(result)
+  }
+
+  // What connections and recovery do with tasks
+
+  /** The connection is gone: its tasks may be reassigned. */
+  suspend(connection: InitiatorConnection): InitiatorTask[] {
+    const tasks = this.of(connection)
+    for (const task of tasks) {
+      this.#unsettle(task)
+      if (task.state === 'active') task.state = 'suspended'
+    }
+    return tasks
+  }
+
+  /** The target goes on with a suspended task at another connection (§7.2.2). */
+  resume(task: InitiatorTask, connection: InitiatorConnection): void {
+    if (task.state !== 'suspended') return
+    task.state = 'active'
+    task.heldResponse = undefined
+    task.snackTag = 0
+    task.snacks = 0
+    task.snackDeadline = Infinity
+    task.owedAckTag = undefined
+    task.outstandingR2Ts = 0
+    this.#settle(task, connection)
+  }
+
+  /** A suspended command that never arrived is sent again, with its CmdSN (§7.2.1). */
+  resend(task: InitiatorTask, connection: InitiatorConnection): void {
+    const { parameters } = this.#session
+    if (task.state !== 'suspended' || parameters === undefined) return
+    this.resume(task, connection)
+    this.#session.counters.commandRetry++
+    task.send(connection, parameters)
+  }
+
+  /** Lets tasks start anew, before all that wait and in their order; the rest fails with what `refusal` says. */
+  replay(tasks: readonly InitiatorTask[], refusal: (task: InitiatorTask) => ScsiResult | undefined): void {
+    const again: InitiatorTask[] = []
+    const over: [InitiatorTask, ScsiResult][] = []
+    for (const task of tasks) {
+      const result = refusal(task)
+      if (result === undefined) again.push(task)
+      else over.push([task, result])
+    }
+    for (const task of again) this.#renew(task)
+    this.#waiting = [
+      ...again,
+      ...this.#waiting.slice(this.#waitingHead).filter((task) => !again.includes(task)),
+    ]
+    this.#waitingHead = 0
+    for (const [task, result] of over) this.finish(task, result)
+  }
+
+  #renew(task: InitiatorTask): void {
+    this.#unsettle(task)
+    this.#byTag.delete(task.initiatorTaskTag)
+    task.renew(this.#session.takeTag(), this.#session.limits.aheadPdus)
+    this.#byTag.set(task.initiatorTaskTag, task)
+  }
+
+  // What the target sends
+
+  receive(connection: InitiatorConnection, pdu: ReceivedPdu, opcode: number): void {
+    if (opcode === Opcode.dataIn) this.#dataIn(connection, pdu, decodeDataIn(pdu.view, pdu.at))
+    else if (opcode === Opcode.r2t) this.#r2t(connection, decodeR2T(pdu.view, pdu.at))
+    else this.#scsiResponse(connection, pdu, decodeScsiResponse(pdu.view, pdu.at))
+  }
+
+  #taskOf(connection: InitiatorConnection, tag: number): InitiatorTask | undefined {
+    const task = this.#byTag.get(tag)
+    return task !== undefined && task.state === 'active' && task.connection === connection ? task : undefined
+  }
+
+  #dataIn(connection: InitiatorConnection, pdu: ReceivedPdu, header: DataIn): void {
+    const task = this.#taskOf(connection, header.initiatorTaskTag)
+    if (task === undefined) {
+      this.#answersNothing(connection, header, header.hasStatus, 'SCSI Data-In')
+      return
+    }
+    const { receiver } = task
+    const arrival = receiver.data(header.dataSN, header.bufferOffset, pdu.dataLengthBytes, pdu.data)
+    if (!this.#isAcceptable(task, connection, arrival)) return
+    if (arrival === 'ahead') this.#snackData(task, connection, receiver.newGap)
+    if (header.acknowledge && connection.errorRecoveryLevel > 0) task.owedAckTag = header.targetTransferTag
+    if (header.hasStatus) this.#dataInStatus(task, connection, header)
+    else {
+      connection.countCommands(header.expCmdSN, header.maxCmdSN)
+      this.#dataCame(task, connection)
+    }
+  }
+
+  /** A status that rides on the last Data-In (§11.7.3). */
+  #dataInStatus(task: InitiatorTask, connection: InitiatorConnection, header: DataIn): void {
+    // After an R-Data SNACK the status comes in a SCSI Response.
+    const isFinal = task.snackTag === 0
+    const isNew = connection.countIn(header, true, !isFinal || task.receiver.hasGap)
+    if (isNew && isFinal && task.state === 'active') {
+      const residual = residualOf(header.residualOverflow, header.residualUnderflow, header.residualCount)
+      task.heldResponse = {
+        statSN: header.statSN,
+        result: {
+          kind: 'status',
+          status: header.status,
+          statusQualifier: 0,
+          sense: NO_SENSE,
+          dataInBytes: 0,
+          dataInResidualBytes: residual,
+          dataOutResidualBytes: 0,
+        },
+      }
+    }
+    if (connection.state === 'full-feature') this.#dataCame(task, connection)
+  }
+
+  #r2t(connection: InitiatorConnection, header: R2T): void {
+    if (connection.errorRecoveryLevel === 0) connection.countCommands(header.expCmdSN, header.maxCmdSN)
+    else if (!connection.countIn(header, false)) return
+    const task = this.#taskOf(connection, header.initiatorTaskTag)
+    if (task === undefined) {
+      if (connection.errorRecoveryLevel === 0) connection.broken('an R2T that belongs to no task')
+      return
+    }
+    const { receiver, request } = task
+    const { bufferOffset, desiredDataTransferLength: lengthBytes } = header
+    const wrong = this.#wrongR2T(task, header)
+    if (wrong !== undefined) {
+      this.#violated(task, connection, wrong)
+      return
+    }
+    const arrival = receiver.r2t(header.r2tSN)
+    if (!this.#isAcceptable(task, connection, arrival) || arrival === 'repeated') return
+    if (arrival === 'ahead') this.#snackData(task, connection, receiver.newGap)
+    if (task.outstandingR2Ts >= (this.#session.parameters?.maxOutstandingR2T ?? 1)) {
+      this.#violated(task, connection, 'it has more R2Ts outstanding than were agreed on')
+      return
+    }
+    const end = Math.min(bufferOffset + lengthBytes, request.dataOutBytes)
+    if (bufferOffset < task.sentBytes && connection.errorRecoveryLevel > 0)
+      this.#session.counters.recoveryR2T++
+    task.sentBytes = Math.max(task.sentBytes, end)
+    if (!task.isStopped) {
+      task.outstandingR2Ts++
+      connection.send(new DataOutBurst(task, connection, header.targetTransferTag, bufferOffset, end))
+    }
+    this.#dataCame(task, connection)
+  }
+
+  #wrongR2T(task: InitiatorTask, header: R2T): string | undefined {
+    const { bufferOffset, desiredDataTransferLength: lengthBytes, targetTransferTag } = header
+    const { dataOutBytes } = task.request
+    const maxBurstLength = this.#session.parameters?.maxBurstLength ?? 0
+    if (targetTransferTag === RESERVED_TAG) return 'it sent an R2T without a target transfer tag'
+    if (lengthBytes === 0 || lengthBytes > maxBurstLength)
+      return `it sent an R2T for ${lengthBytes} bytes, the limit is ${maxBurstLength}`
+    if (bufferOffset + lengthBytes > dataOutBytes)
+      return `it asked for bytes up to ${bufferOffset + lengthBytes} where there are ${dataOutBytes}`
+    return undefined
+  }
+
+  #scsiResponse(connection: InitiatorConnection, pdu: ReceivedPdu, header: ScsiResponse): void {
+    const task = this.#taskOf(connection, header.initiatorTaskTag)
+    if (task === undefined) {
+      this.#answersNothing(connection, header, true, 'SCSI Response')
+      return
+    }
+    const isFinal = task.snackTag === 0 || header.snackTag === task.snackTag
+    const isComplete = header.response === ServiceResponse.commandCompleted
+    if (isFinal && isComplete) {
+      const tail = task.receiver.expectPdus(header.expDataSN)
+      if (tail.count > 0) {
+        if (connection.errorRecoveryLevel === 0) {
+          this.#violated(task, connection, 'it sent fewer Data-In PDUs than its SCSI Response says')
+          return
+        }
+        this.#snackData(task, connection, tail)
+      }
+    }
+    const isNew = connection.countIn(header, true, !isFinal || task.receiver.hasGap)
+    if (connection.state !== 'full-feature' || !isFinal || task.state !== 'active') return
+    // The answer to an R-Data SNACK may have the StatSN of a response that came before (§11.16.3).
+    if (!isNew && task.snackTag === 0) return
+    if (!isComplete) {
+      connection.acknowledge(header.statSN)
+      this.finish(task, targetFailure(header.response))
+      return
+    }
+    const result = this.#resultOf(task, pdu, header)
+    if (result === undefined) {
+      this.#violated(task, connection, 'the sense data of a SCSI Response is longer than its data segment')
+      return
+    }
+    task.heldResponse = { statSN: header.statSN, result }
+    this.#dataCame(task, connection)
+  }
+
+  #resultOf(task: InitiatorTask, pdu: ReceivedPdu, header: ScsiResponse): ScsiStatusResult | undefined {
+    const sense = readSense(pdu.data)
+    if (sense === undefined) return undefined
+    const residual = residualOf(header.residualOverflow, header.residualUnderflow, header.residualCount)
+    const readResidual = residualOf(
+      header.bidirectionalReadOverflow,
+      header.bidirectionalReadUnderflow,
+      header.bidirectionalReadResidualCount,
+    )
+    const level = this.#session.parameters?.iSCSIProtocolLevel ?? 1
+    return {
+      kind: 'status',
+      status: header.status,
+      // RFC 7144 §5.2.1
+      statusQualifier: level >= 2 ? pdu.view.getUint16(pdu.at + STATUS_QUALIFIER_OFFSET) : 0,
+      sense,
+      dataInBytes: 0,
+      dataInResidualBytes: task.isWrite ? readResidual : residual,
+      dataOutResidualBytes: task.isWrite ? residual : 0,
+    }
+  }
+
+  /** A PDU for a task that is not ours, or not any more: it may be a repetition (level 1), else it is a lie. */
+  #answersNothing(
+    connection: InitiatorConnection,
+    header: DataIn | ScsiResponse,
+    isNumbered: boolean,
+    name: string,
+  ): void {
+    if (isNumbered) {
+      if (!connection.countIn(header)) return
+    } else connection.countCommands(header.expCmdSN, header.maxCmdSN)
+    if (connection.errorRecoveryLevel === 0) connection.broken(`a ${name} that belongs to no task`)
+  }
+
+  /** Numbers as they should be at this level. */
+  #isAcceptable(
+    task: InitiatorTask,
+    connection: InitiatorConnection,
+    arrival: ReturnType<InitiatorTask['receiver']['data']>,
+  ): arrival is InputArrival {
+    if (typeof arrival === 'object') {
+      this.#violated(task, connection, arrival.violation)
+      return false
+    }
+    if (arrival === 'taken' || connection.errorRecoveryLevel > 0) return true
+    this.#violated(
+      task,
+      connection,
+      `a gap or a repetition in its DataSNs (${task.receiver.expDataSN} was due)`,
+    )
+    return false
+  }
+
+  /** The target broke the rules in this task: nothing that it says about it counts. */
+  #violated(task: InitiatorTask, connection: InitiatorConnection, what: string): void {
+    this.finish(task, failed(brokenProtocol(what)))
+    connection.broken(what)
+  }
+
+  /** Something of the task has come: what waited for it goes on. */
+  #dataCame(task: InitiatorTask, connection: InitiatorConnection): void {
+    if (task.receiver.hasGap) {
+      task.snackDeadline = SOON
+      return
+    }
+    task.snackDeadline = Infinity
+    task.snacks = 0
+    if (task.owedAckTag !== undefined) {
+      this.#session.counters.dataAck++
+      sendDataAck(connection, task.lun, task.owedAckTag, task.receiver.expDataSN)
+      task.receiver.acknowledge()
+      task.owedAckTag = undefined
+    }
+    if (task.heldResponse !== undefined) this.#complete(task, connection)
+  }
+
+  /** Response and data are here. */
+  #complete(task: InitiatorTask, connection: InitiatorConnection): void {
+    const { heldResponse, request } = task
+    if (heldResponse === undefined) return
+    const { result, statSN } = heldResponse
+    connection.acknowledge(statSN)
+    if (task.isDataLost) {
+      this.#giveUpData(task)
+      return
+    }
+    const dataInBytes = task.receiver.contiguousBytes
+    const expectedBytes = request.dataIn?.length ?? 0
+    const missingBytes = Math.max(0, result.dataInResidualBytes)
+    const isFine = result.status === ScsiStatus.good || result.status === ScsiStatus.conditionMet
+    if (missingBytes > expectedBytes || result.dataOutResidualBytes > request.dataOutBytes)
+      this.#violated(task, connection, 'a residual count is more than was to be transferred')
+    else if (isFine && dataInBytes !== expectedBytes - missingBytes)
+      this.#violated(
+        task,
+        connection,
+        `it sent ${dataInBytes} bytes, and says that ${missingBytes} of ${expectedBytes} are missing`,
+      )
+    else this.finish(task, { ...result, dataInBytes })
+  }
+
+  // Recovery within a command (§7.1.4.1)
+
+  /** A PDU of the task was spoiled. */
+  spoiled(connection: InitiatorConnection, pdu: ReceivedPdu): void {
+    const header = decodeDataIn(pdu.view, pdu.at)
+    const task = this.#taskOf(connection, header.initiatorTaskTag)
+    if (task !== undefined && header.dataSN - task.receiver.expDataSN <= this.#session.limits.aheadPdus)
+      this.#snackData(task, connection, task.receiver.missing(header.dataSN))
+  }
+
+  #snackData(task: InitiatorTask, connection: InitiatorConnection, { first, count }: InputRun): void {
+    if (count === 0 || task.isDataLost) return
+    const { counters } = this.#session
+    counters.sequenceError++
+    task.snackDeadline = SOON
+    if (task.segmentation !== connection.segmentation) {
+      this.#snackAllData(task, connection)
+      return
+    }
+    if (task.isRead) counters.dataSnack++
+    else counters.r2tSnack++
+    sendDataSnack(connection, task.lun, task.initiatorTaskTag, first, count)
+  }
+
+  /** §11.16.3: since MaxRecvDataSegmentLength has changed, all that is not acknowledged comes again. */
+  #snackAllData(task: InitiatorTask, connection: InitiatorConnection): void {
+    task.segmentation = connection.segmentation
+    task.receiver.restart()
+    task.heldResponse = undefined
+    task.snackTag++
+    this.#session.counters.rDataSnack++
+    sendRDataSnack(connection, task.lun, task.initiatorTaskTag, task.snackTag)
+  }
+
+  /** §7.8: the target does not send the data again; where it has no status yet, it ends the task with one. */
+  #snackRejected(task: InitiatorTask): void {
+    if (task.isDataLost || !task.receiver.hasGap) return
+    task.isDataLost = true
+    task.snackDeadline = Infinity
+    this.#session.counters.fallbackWithinCommand++
+    if (task.heldResponse === undefined) return
+    task.connection?.acknowledge(task.heldResponse.statSN)
+    this.#giveUpData(task)
+  }
+
+  #giveUpData(task: InitiatorTask): void {
+    const { result } = task.heldResponse ?? {}
+    const { request } = task
+    if (
+      request.replay === 'safe' &&
+      task.endCode === undefined &&
+      task.replays < this.#session.policy.replayLimit
+    ) {
+      task.replays++
+      this.replay([task], () => undefined)
+      this.dispatch()
+    } else if (result !== undefined && result.status !== ScsiStatus.good) this.finish(task, result)
+    else this.finish(task, dataLost)
+  }
+
+  /** One of our PDUs about a task was rejected. */
+  rejected(connection: InitiatorConnection, header: DataView, reason: number): void {
+    const task = this.#taskOf(connection, initiatorTaskTagOf(header, 0))
+    const opcode = opcodeOf(header, 0)
+    if (task === undefined) return
+    if (opcode === Opcode.snackRequest) this.#snackRejected(task)
+    else if (opcode === Opcode.scsiCommand) this.#commandRejected(task, connection, reason)
+    // §7.3: for rejected data the target asks again, or ends the task with a response.
+  }
+
+  /** §7.3: the target did not take the command, and misses its CmdSN. */
+  #commandRejected(task: InitiatorTask, connection: InitiatorConnection, reason: number): void {
+    if (reason === RejectReason.dataDigestError && connection.errorRecoveryLevel > 0) {
+      this.#retry(task, connection)
+      return
+    }
+    connection.plugGap(task.cmdSN)
+    if (reason === RejectReason.waitingForLogout && task.replays < this.#session.policy.replayLimit) {
+      task.replays++
+      this.replay([task], () => undefined)
+      this.dispatch()
+    } else this.finish(task, failed(rejection(opcodeName(Opcode.scsiCommand), reason)))
+  }
+
+  #retry(task: InitiatorTask, connection: InitiatorConnection): void {
+    const { parameters, limits, counters } = this.#session
+    if (parameters === undefined) return
+    if (++task.retries > limits.commandRetries) {
+      counters.fallbackToConnectionRecovery++
+      connection.drop(lostConnection('a command does not arrive at the target'))
+      return
+    }
+    counters.commandRetry++
+    task.send(connection, parameters)
+  }
+
+  // Time
+
+  /** Looks at every deadline. */
+  sweep(now: Instant): void {
+    for (const task of this.all()) {
+      const { connection } = task
+      if (task.state === 'active' && connection !== undefined) this.#sweepSnack(task, connection, now)
+      if (task.state === 'active' || task.state === 'waiting') this.#sweepDeadline(task, now)
+    }
+    this.#sweepWindow(now)
+  }
+
+  #sweepDeadline(task: InitiatorTask, now: Instant): void {
+    const { policy } = this.#session
+    if (task.deadline === SOON) {
+      const timeoutMs = task.request.timeoutMs ?? policy.taskTimeoutMs
+      task.deadline = timeoutMs === 0 ? Infinity : now + timeoutMs
+    } else if (now >= task.deadline) {
+      task.deadline = Infinity
+      task.endCode ??= 'TASK_TIMEOUT'
+      this.#session.taskTimedOut(task)
+    }
+  }
+
+  #sweepSnack(task: InitiatorTask, connection: InitiatorConnection, now: Instant): void {
+    const { limits, counters } = this.#session
+    if (task.snackDeadline === SOON) task.snackDeadline = now + limits.snackTimeoutMs
+    else if (now >= task.snackDeadline) {
+      counters.sequenceTimeout++
+      task.snackDeadline = now + limits.snackTimeoutMs
+      if (++task.snacks >= limits.snackTries) {
+        counters.fallbackToConnectionRecovery++
+        connection.drop(lostConnection('data is missing, and the target does not send it again'))
+      } else if (task.snackTag > 0) this.#snackAllData(task, connection)
+      else for (const run of task.receiver.gaps()) this.#snackData(task, connection, run)
+    }
+  }
+
+  /** §7.2.1: ExpCmdSN stays at a command that did not arrive, or whose place nothing fills. */
+  #sweepWindow(now: Instant): void {
+    const { window, limits } = this.#session
+    const { expCmdSN } = window
+    if (expCmdSN === window.cmdSN) {
+      this.#stuckAt = undefined
+      return
+    }
+    if (this.#stuckAt !== expCmdSN) {
+      this.#stuckAt = expCmdSN
+      this.#stuckDeadline = now + limits.commandRetryMs
+      return
+    }
+    if (now < this.#stuckDeadline) return
+    this.#stuckDeadline = now + limits.commandRetryMs
+    const task = this.all().find((one) => one.state !== 'waiting' && one.cmdSN === expCmdSN)
+    if (task === undefined) this.#session.chooseConnection()?.plugGap(expCmdSN)
+    else if (task.state === 'active' && task.connection && task.connection.errorRecoveryLevel > 0)
+      this.#retry(task, task.connection)
+  }
+
+  /** What ends a task whose end was asked for. */
+  finishEnded(task: InitiatorTask): void {
+    this.finish(task, timedOutOf(task.endCode))
+  }
+
+  /** Everything ends. */
+  failAll(failure: Closure): void {
+    for (const task of this.all()) this.finish(task, failed(failure))
+  }
+}

@@ -1,0 +1,248 @@
+import type { Instant } from '../base/clock.ts'
+import { type Serial32, serialLess } from '../base/serial32.ts'
+import { initiatorTaskTagOf, RESERVED_TAG } from '../pdu/bhs.ts'
+import { TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
+import type { ReceivedPdu } from '../pdu/received-pdu.ts'
+import { decodeTaskManagementResponse, encodeTaskManagementRequest } from '../pdu/task-management.ts'
+import { encodeLun } from '../scsi/lun.ts'
+import type { InitiatorConnection } from './initiator-connection.ts'
+import { type Closure, lostConnection, rejection } from './initiator-events.ts'
+import type { InitiatorLimits } from './initiator-limits.ts'
+import type { InitiatorTask } from './initiator-task.ts'
+import type { InitiatorTasks } from './initiator-tasks.ts'
+import type { SessionParameters } from './parameters.ts'
+import type { RequestWindow } from './request-window.ts'
+import { taskAborted } from './scsi-result.ts'
+
+/** How a task management function ended. `response`: a `TaskManagementResponseCode`; undefined where there was none. */
+export type ManageDone = (response: number | undefined, failure: Closure | undefined) => void
+
+/** What task management needs of its session. */
+export interface ManagingSession {
+  readonly window: RequestWindow
+  readonly limits: InitiatorLimits
+  readonly parameters: SessionParameters | undefined
+  readonly tasks: InitiatorTasks
+  takeTag(): number
+  /** A connection on which requests can be made. */
+  requestConnection(): InitiatorConnection | undefined
+  /** Nothing but a new session helps. */
+  giveUpSession(failure: Closure): void
+  watch(): void
+}
+
+interface ManagementRequest {
+  readonly tag: number
+  readonly taskManagementFunction: number
+  readonly lun: bigint
+  readonly connection: InitiatorConnection
+  readonly cmdSN: Serial32
+  /** Set at the first look. */
+  deadline: Instant
+  readonly done: ManageDone
+}
+
+/** Functions that end tasks of a logical unit, and those that end tasks of all. */
+const endsTasksOfUnit: ReadonlySet<number> = new Set([
+  TaskManagementFunction.abortTaskSet,
+  TaskManagementFunction.clearTaskSet,
+  TaskManagementFunction.logicalUnitReset,
+  TaskManagementFunction.itNexusReset,
+])
+const endsAllTasks: ReadonlySet<number> = new Set([
+  TaskManagementFunction.targetWarmReset,
+  TaskManagementFunction.targetColdReset,
+  TaskManagementFunction.itNexusReset,
+])
+/** §11.5.3: the LUN field of the others is reserved. */
+const concernsUnit: ReadonlySet<number> = new Set([
+  TaskManagementFunction.abortTask,
+  TaskManagementFunction.abortTaskSet,
+  TaskManagementFunction.clearAca,
+  TaskManagementFunction.clearTaskSet,
+  TaskManagementFunction.logicalUnitReset,
+  TaskManagementFunction.queryTask,
+  TaskManagementFunction.queryTaskSet,
+  TaskManagementFunction.queryAsynchronousEvent,
+])
+
+const unanswered: Closure = {
+  code: 'TASK_MANAGEMENT_TIMEOUT',
+  message: 'The target did not answer a task management function in time: look whether it is overloaded.',
+}
+
+/**
+ * Task management functions of an initiator (RFC 7143 §11.5), all sent as immediate commands. What ends tasks ends them
+ * here too, when the response is here and everything that was sent before it (§4.2.3.3).
+ *
+ * A task that is to end is aborted; where that does not help its logical unit is reset, and where that does not help the
+ * session is given up.
+ */
+export class TaskManagementRequests {
+  readonly #session: ManagingSession
+  readonly #requests = new Map<number, ManagementRequest>()
+
+  constructor(session: ManagingSession) {
+    this.#session = session
+  }
+
+  get size(): number {
+    return this.#requests.size
+  }
+
+  has(tag: number): boolean {
+    return this.#requests.has(tag)
+  }
+
+  /** A function that is not about one task. */
+  manage(taskManagementFunction: number, lun: number, done: ManageDone): boolean {
+    const connection = this.#session.requestConnection()
+    if (connection === undefined) return false
+    const field = concernsUnit.has(taskManagementFunction) ? encodeLun(lun) : 0n
+    this.#send(connection, taskManagementFunction, field, done)
+    return true
+  }
+
+  /** Ends a task: `task.endCode` says why. */
+  abort(task: InitiatorTask): void {
+    const { tasks } = this.#session
+    const { connection } = task
+    if (task.state === 'waiting') tasks.finishEnded(task)
+    // Where it is suspended, it is aborted when it is reassigned.
+    if (task.state !== 'active' || connection === undefined) return
+    this.#send(
+      connection,
+      TaskManagementFunction.abortTask,
+      task.lun,
+      (response, failure) => {
+        if (task.state === 'done') return
+        const isEnded =
+          response === TaskManagementResponseCode.functionComplete ||
+          response === TaskManagementResponseCode.taskDoesNotExist
+        if (isEnded) tasks.finishEnded(task)
+        else if (failure?.code !== LOST) this.#resetUnit(task)
+      },
+      task,
+    )
+  }
+
+  /** The task goes on at `connection` if the target agrees (§7.2.2). */
+  reassign(task: InitiatorTask, connection: InitiatorConnection, done: ManageDone): void {
+    this.#send(connection, TaskManagementFunction.taskReassign, 0n, done, task, task.receiver.expDataSN)
+  }
+
+  #resetUnit(task: InitiatorTask): void {
+    const { tasks } = this.#session
+    const isSent = this.manage(
+      TaskManagementFunction.logicalUnitReset,
+      task.request.lun,
+      (response, failure) => {
+        if (task.state === 'done') return
+        if (response === TaskManagementResponseCode.functionComplete) tasks.finishEnded(task)
+        else if (failure?.code !== LOST)
+          this.#session.giveUpSession(
+            lostConnection('a task does not end, and a reset of its unit did not help'),
+          )
+      },
+    )
+    if (!isSent) this.#session.giveUpSession(lostConnection('a task does not end'))
+  }
+
+  #send(
+    connection: InitiatorConnection,
+    taskManagementFunction: number,
+    lun: bigint,
+    done: ManageDone,
+    task?: InitiatorTask,
+    expDataSN = 0,
+  ): void {
+    const { window } = this.#session
+    const tag = this.#session.takeTag()
+    const { cmdSN } = window
+    this.#requests.set(tag, { tag, taskManagementFunction, lun, connection, cmdSN, deadline: 0, done })
+    if (this.#session.parameters?.taskReporting === 'FastAbort')
+      for (const one of this.#affected(taskManagementFunction, lun, cmdSN))
+        if (one.connection === connection) one.isStopped = true
+    const isAbort = taskManagementFunction === TaskManagementFunction.abortTask
+    connection.request((view, at, expStatSN) =>
+      encodeTaskManagementRequest(view, at, {
+        immediate: true,
+        function: taskManagementFunction,
+        lun,
+        initiatorTaskTag: tag,
+        referencedTaskTag: task?.initiatorTaskTag ?? RESERVED_TAG,
+        cmdSN,
+        expStatSN,
+        refCmdSN: isAbort && task ? task.cmdSN : 0,
+        expDataSN,
+      }),
+    )
+    this.#session.watch()
+  }
+
+  /** Tasks that a function ends: those that were sent before it. */
+  #affected(taskManagementFunction: number, lun: bigint, cmdSN: Serial32): InitiatorTask[] {
+    const isAll = endsAllTasks.has(taskManagementFunction)
+    if (!isAll && !endsTasksOfUnit.has(taskManagementFunction)) return []
+    return this.#session.tasks
+      .all()
+      .filter((task) => task.state === 'active' || task.state === 'suspended')
+      .filter((task) => (isAll || task.lun === lun) && serialLess(task.cmdSN, cmdSN))
+  }
+
+  // What the target sends
+
+  response(connection: InitiatorConnection, pdu: ReceivedPdu): void {
+    const header = decodeTaskManagementResponse(pdu.view, pdu.at)
+    if (!connection.countIn(header)) return
+    const request = this.#requests.get(header.initiatorTaskTag)
+    if (request === undefined || request.connection !== connection) {
+      if (connection.errorRecoveryLevel === 0)
+        connection.broken('a Task Management Function Response that answers no request')
+      return
+    }
+    // It stays in the table until then: its tag is in use.
+    connection.inOrder(header.statSN, () => this.#answered(request, header.response))
+  }
+
+  #answered(request: ManagementRequest, response: number): void {
+    if (!this.#requests.delete(request.tag)) return
+    if (response === TaskManagementResponseCode.functionComplete)
+      for (const task of this.#affected(request.taskManagementFunction, request.lun, request.cmdSN)) {
+        if (task.endCode === undefined) this.#session.tasks.finish(task, taskAborted)
+        else this.#session.tasks.finishEnded(task)
+      }
+    request.done(response, undefined)
+  }
+
+  rejected(header: DataView, reason: number): void {
+    const request = this.#requests.get(initiatorTaskTagOf(header, 0))
+    if (request === undefined) return
+    this.#requests.delete(request.tag)
+    request.done(undefined, rejection('Task Management Function Request', reason))
+  }
+
+  /** Immediate commands do not outlive their connection (§7.14). */
+  connectionLost(connection: InitiatorConnection): void {
+    for (const request of [...this.#requests.values()]) {
+      if (request.connection !== connection || !this.#requests.delete(request.tag)) continue
+      request.done(undefined, { code: LOST, message: 'The connection was lost before the answer came.' })
+    }
+  }
+
+  failAll(failure: Closure): void {
+    const requests = [...this.#requests.values()]
+    this.#requests.clear()
+    for (const request of requests) request.done(undefined, { ...failure, code: LOST })
+  }
+
+  sweep(now: Instant): void {
+    for (const request of [...this.#requests.values()]) {
+      if (request.deadline === 0) request.deadline = now + this.#session.limits.taskManagementTimeoutMs
+      else if (now >= request.deadline && this.#requests.delete(request.tag))
+        request.done(undefined, unanswered)
+    }
+  }
+}
+
+const LOST = 'CONNECTION_LOST'
