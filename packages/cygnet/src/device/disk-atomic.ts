@@ -1,7 +1,7 @@
 import { firstSlices } from '../base/bytes.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
-import { get8 } from '../scsi/fields.ts'
 import { invalidCdbField, SenseKey } from '../scsi/sense.ts'
+import { combineBytes } from './combine.ts'
 import { compareBytes } from './compare.ts'
 import { COMPARE_AND_WRITE_BLOCKS } from './disk-inquiry.ts'
 import type { DiskMedium } from './disk-medium.ts'
@@ -88,10 +88,7 @@ export class DiskAtomic {
     const { buffer, lengthBytes, task } = op
     if (op.error || !buffer) return this.#readFailed(op)
     const bytes = buffer.bytes.subarray(0, lengthBytes)
-    let at = 0
-    for (const slice of firstSlices(task.dataOut, lengthBytes)) {
-      for (let i = 0; i < slice.length; i++, at++) bytes[at] = get8(bytes, at) | get8(slice, i)
-    }
+    combineBytes(bytes, firstSlices(task.dataOut, lengthBytes), 'or')
     op.awaitStore(this.#written)
     medium.store.write([bytes], op.offset, medium.writeFlags(hasFua(task.cdb)), op.done)
   }

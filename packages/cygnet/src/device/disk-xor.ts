@@ -1,6 +1,7 @@
 import { firstSlices } from '../base/bytes.ts'
 import { cdbFlagsAt } from '../scsi/cdb.ts'
 import { get8 } from '../scsi/fields.ts'
+import { combineBytes } from './combine.ts'
 import type { DiskMedium } from './disk-medium.ts'
 import { hasFua } from './disk-read-write.ts'
 import { wholeBlocks } from './disk-verify.ts'
@@ -49,7 +50,7 @@ export class DiskXor {
     const { task, lengthBytes } = op
     if (op.error) return op.check(medium.failure(op.error, 'read', op.offset))
     const slices = firstSlices(task.dataOut, lengthBytes)
-    exclusiveOr(task.dataIn, slices)
+    combineBytes(task.dataIn, slices, 'exclusive-or')
     if (task.dataInLimitBytes < lengthBytes) task.dataIn = task.dataIn.subarray(0, task.dataInLimitBytes)
     if (get8(task.cdb, cdbFlagsAt(task.cdb)) & DISABLE_WRITE) return op.good()
     op.awaitStore(this.#written)
@@ -59,12 +60,5 @@ export class DiskXor {
   readonly #written = (op: Operation): void => {
     if (op.error) op.check(this.#medium.failure(op.error, 'write', op.offset))
     else op.good()
-  }
-}
-
-function exclusiveOr(bytes: Uint8Array, slices: readonly Uint8Array[]): void {
-  let at = 0
-  for (const slice of slices) {
-    for (let i = 0; i < slice.length; i++, at++) bytes[at] = get8(bytes, at) ^ get8(slice, i)
   }
 }
