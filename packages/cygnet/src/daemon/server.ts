@@ -106,6 +106,7 @@ export async function startServer({ state, secrets, log }: ServerOptions): Promi
       log.info('stopping')
       for (const server of servers) server.stopListening()
       await drain(servers)
+      for (const session of [...node.sessions()]) session.end('connection-lost', 'the target is shutting down')
       for (const server of servers) server.destroyConnections()
       await closeTargets(targets, log)
       log.info('stopped')

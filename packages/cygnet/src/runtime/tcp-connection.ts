@@ -190,6 +190,8 @@ export class TcpConnection implements LimitedConnection {
       },
       Math.max(1, Math.ceil(deadline - this.#options.clock.now())),
     )
+    // What is kept of a lost connection keeps no process.
+    if (this.#socket.closed) this.#timer.unref()
   }
 
   /** The protocol is done with this connection. */
@@ -205,11 +207,13 @@ export class TcpConnection implements LimitedConnection {
     this.protocol.transportClosed(reason, this.#options.clock.now())
     this.#drainEvents()
     this.#end()
+    this.#arm()
   }
 
   #closed(): void {
-    clearTimeout(this.#timer)
     this.#transportClosed('the TCP connection closed')
+    this.#timer?.unref()
+    this.#arm()
     this.#reader.close()
     this.#options.onClosed(this)
   }

@@ -91,6 +91,22 @@ export class CommandWindow<Command> {
     while (this.#plugged.delete(this.#expCmdSN)) this.#expCmdSN = serialAdd(this.#expCmdSN, 1)
   }
 
+  /** Commands behind a gap. */
+  get heldCount(): number {
+    return this.#held.size
+  }
+
+  /** Forgets commands behind a gap, as if they had not come: their connection is gone (§11.14). */
+  discard(isGone: (command: Command) => boolean): Command[] {
+    const gone: Command[] = []
+    for (const [cmdSN, command] of [...this.#held]) {
+      if (!isGone(command)) continue
+      this.#held.delete(cmdSN)
+      gone.push(command)
+    }
+    return gone
+  }
+
   /** Commands that wait behind a gap; for the end of a session. */
   takeHeld(): Command[] {
     const held = [...this.#held.values()]

@@ -92,7 +92,7 @@ export abstract class Connection<TimerName extends string, Event> implements Pdu
   }
 
   pollTimeout(): Instant | undefined {
-    return this.connectionState === 'closed' ? undefined : this.timers.next()
+    return this.timers.next()
   }
 
   /** Fills a batch; true while there is more. The caller writes its chunks and then releases it. */
@@ -144,6 +144,11 @@ export abstract class Connection<TimerName extends string, Event> implements Pdu
   /** `send` without a call to poll. */
   protected enqueue(item: Outgoing): void {
     this.#queue.push(item)
+  }
+
+  /** Takes the PDUs of tasks out of the queue: they go on with another connection. */
+  withdrawTasks(): void {
+    this.#queue.withdrawTasks()
   }
 
   wake(): void {

@@ -1,3 +1,4 @@
+import type { Response } from './retained-responses.ts'
 import type { Numbering, Outgoing, TransmitVector } from './transmit.ts'
 
 /** Digests of what a connection sends. */
@@ -30,11 +31,15 @@ abstract class SinglePdu<Numbers> implements Outgoing {
   protected abstract takeNumbers(): Numbers
 
   transmit(out: TransmitVector): boolean {
-    const at = out.beginPdu()
-    this.#encode(out.view, at, this.takeNumbers())
-    out.endPdu(at, this.#data, undefined, this.#digests.headerDigest, this.#digests.dataDigest)
+    this.encodeWith(out, this.takeNumbers())
     this.#sent?.()
     return true
+  }
+
+  protected encodeWith(out: TransmitVector, numbers: Numbers): void {
+    const at = out.beginPdu()
+    this.#encode(out.view, at, numbers)
+    out.endPdu(at, this.#data, undefined, this.#digests.headerDigest, this.#digests.dataDigest)
   }
 
   discard(): void {}
@@ -45,13 +50,14 @@ export interface ControlConnection extends Digests {
   readonly expCmdSN: number
   readonly maxCmdSN: number
   readonly statSN: number
-  takeStatSN(): number
+  takeStatSN(response: Response): number
 }
 
 export type EncodeHeader = EncodeWith<Numbering>
 
 /** One of a target's. */
-export class ControlPdu extends SinglePdu<Numbering> {
+export class ControlPdu extends SinglePdu<Numbering> implements Response {
+  readonly isRepeatable = true
   readonly #connection: ControlConnection
   readonly #advances: boolean
 
@@ -74,11 +80,18 @@ export class ControlPdu extends SinglePdu<Numbering> {
   protected takeNumbers(): Numbering {
     const connection = this.#connection
     return {
-      statSN: this.#advances ? connection.takeStatSN() : connection.statSN,
+      statSN: this.#advances ? connection.takeStatSN(this) : connection.statSN,
       expCmdSN: connection.expCmdSN,
       maxCmdSN: connection.maxCmdSN,
     }
   }
+
+  repeat(out: TransmitVector, statSN: number): void {
+    const { expCmdSN, maxCmdSN } = this.#connection
+    this.encodeWith(out, { statSN, expCmdSN, maxCmdSN })
+  }
+
+  forget(): void {}
 }
 
 /** What a request needs of its connection. */

@@ -10,6 +10,9 @@ import type { DataOut } from '../pdu/data.ts'
  *
  * A breach of the rules is noted as a fault and the rest of the data is discarded; the command may end only when every
  * burst that is owed has ended with its F bit (§7.8, §11.17.1).
+ *
+ * At ErrorRecoveryLevel 1 and 2, data that is lost is no breach (§7.1.4.1): what comes after it in its burst is
+ * discarded, and when the burst has ended, or does not go on, a recovery R2T asks for the rest of it.
  */
 
 /** Why the data of a command is unusable; reported as sense data (§11.4.7.2). */
@@ -20,8 +23,14 @@ const SEGMENTS_HELD = 2
 /** Pieces that were copied together grow to this size, in bytes, before there is another. */
 const GATHERED_BYTES = 4096
 
+/** Recovery R2Ts in a row that brought nothing, after which the data is given up. */
+const RECOVERY_ATTEMPTS = 8
+/** R2Ts that were given up; data that still comes for one of these is not looked at. */
+const SUPERSEDED_KEPT = 8
+
 /** What the session allows. */
 export interface DataOutRules {
+  readonly errorRecoveryLevel: number
   readonly immediateData: boolean
   readonly initialR2T: boolean
   readonly firstBurstLength: number
@@ -37,6 +46,8 @@ export interface OutstandingR2T {
   readonly lengthBytes: number
   receivedBytes: number
   nextDataSN: number
+  /** It has left: from here on its data can be waited for. */
+  isSent: boolean
 }
 
 export class DataOutTransfer {
@@ -59,6 +70,19 @@ export class DataOutTransfer {
   #unsolicitedDataSN = 0
   #r2tSN = 0
   #discarding = false
+  /** Something of the burst that is coming in was lost: the rest of it is discarded. */
+  #isBroken = false
+  /** The bytes from `#receivedBytes` on were asked for before. */
+  #isRecovering = false
+  #attempts = 0
+  #attemptedBytes = -1
+  /** Target transfer tags; `RESERVED_TAG` stands for the unsolicited burst. */
+  readonly #superseded: number[] = []
+  /** PDUs that have come in. */
+  #progress = 0
+  #seenProgress = -1
+  /** Gaps in DataSN that were noticed. */
+  sequenceErrors = 0
 
   constructor(rules: DataOutRules, limitBytes: number) {
     this.#rules = rules
@@ -113,22 +137,100 @@ export class DataOutTransfer {
     buffers: readonly PooledBuffer[],
     digestOk: boolean,
   ): boolean {
+    this.#progress++
     if (pdu.targetTransferTag === RESERVED_TAG) {
-      if (!this.#unsolicitedOpen) return false
-      this.#checkUnsolicited(pdu, lengthBytes, digestOk)
+      if (!this.#unsolicitedOpen) return this.#superseded.includes(RESERVED_TAG)
+      if (this.#isLost(pdu.dataSN, this.#unsolicitedDataSN, digestOk)) this.#isBroken = true
+      else this.#checkUnsolicited(pdu, lengthBytes, digestOk)
       this.#unsolicitedDataSN++
       if (pdu.final) this.#unsolicitedOpen = false
     } else {
       // Outstanding R2Ts are answered in the order in which they were sent (§11.8).
       const r2t = this.#outstanding[0]
-      if (r2t?.targetTransferTag !== pdu.targetTransferTag) return false
-      this.#checkSolicited(r2t, pdu, lengthBytes, digestOk)
+      if (r2t?.targetTransferTag !== pdu.targetTransferTag) {
+        return this.#superseded.includes(pdu.targetTransferTag)
+      }
+      if (this.#isLost(pdu.dataSN, r2t.nextDataSN, digestOk)) this.#isBroken = true
+      else this.#checkSolicited(r2t, pdu, lengthBytes, digestOk)
       r2t.receivedBytes += lengthBytes
       r2t.nextDataSN++
       if (pdu.final) this.#outstanding.shift()
     }
-    this.#keep(data, lengthBytes, buffers)
+    if (!this.#isBroken) this.#keep(data, lengthBytes, buffers)
+    else if (pdu.final) this.#recover()
     return true
+  }
+
+  /** Whether this PDU, or one before it in its burst, was lost in a way that is recovered from (§7.8, §7.9). */
+  #isLost(dataSN: number, expectedDataSN: number, digestOk: boolean): boolean {
+    if (this.#rules.errorRecoveryLevel === 0 || this.#discarding) return false
+    if (!this.#isBroken && digestOk && dataSN !== expectedDataSN) this.sequenceErrors++
+    return this.#isBroken || !digestOk || dataSN !== expectedDataSN
+  }
+
+  /** The burst is over without all of its data. */
+  #recover(): void {
+    this.#isBroken = false
+    this.#isRecovering = true
+    this.#requestedBytes = this.#receivedBytes
+    if (this.#receivedBytes > this.#attemptedBytes) this.#attempts = 0
+    this.#attemptedBytes = this.#receivedBytes
+    this.#attempts++
+    if (this.#attempts > RECOVERY_ATTEMPTS) this.#fail('digest-error')
+  }
+
+  #supersede(targetTransferTag: number): void {
+    this.#superseded.push(targetTransferTag)
+    if (this.#superseded.length > SUPERSEDED_KEPT) this.#superseded.shift()
+  }
+
+  /** An R2T that is waited for (§11.16: a SNACK asks for it again). */
+  outstandingR2T(r2tSN: number): OutstandingR2T | undefined {
+    return this.#outstanding.find((r2t) => r2t.r2tSN === r2tSN)
+  }
+
+  /** The oldest R2T that is waited for. */
+  get firstOutstanding(): OutstandingR2T | undefined {
+    return this.#outstanding[0]
+  }
+
+  /** Whether nothing has come since the last call, although it was asked for (an R2T may still be in our own queue). */
+  isSilent(): boolean {
+    const isExpected = this.#unsolicitedOpen || this.#outstanding[0]?.isSent === true
+    const progress = this.#progress + this.#r2tSN
+    const isSilent = isExpected && progress === this.#seenProgress
+    this.#seenProgress = isExpected ? progress : -1
+    return isSilent
+  }
+
+  /** The burst that is owed does not go on: what is missing of it will be asked for again, or the data is given up. */
+  burstTimedOut(): void {
+    if (this.#unsolicitedOpen) this.#supersede(RESERVED_TAG)
+    const r2t = this.#outstanding.shift()
+    if (r2t) this.#supersede(r2t.targetTransferTag)
+    this.#unsolicitedOpen = false
+    if (this.fault === undefined && !this.#discarding) this.#recover()
+  }
+
+  /** It goes on with another connection, whose R2Ts begin with `nextR2TSN` where that is one that was sent (§7.2.2). */
+  resume(nextR2TSN: number): void {
+    if (nextR2TSN < this.#r2tSN) this.#r2tSN = nextR2TSN
+    this.#attempts = 0
+  }
+
+  /** The connection that it came in over is gone: nothing is owed any more, what is missing has to be asked for again. */
+  abandonOwed(): void {
+    this.#unsolicitedOpen = false
+    this.#outstanding.length = 0
+    this.#superseded.length = 0
+    this.#isBroken = false
+    this.#isRecovering = this.#requestedBytes > this.#receivedBytes
+    this.#requestedBytes = this.#receivedBytes
+  }
+
+  /** Whether the R2T that comes next asks for data for a second time. */
+  get isRecovering(): boolean {
+    return this.#isRecovering
   }
 
   /** The next R2T to send for a command that wants `wantedBytes`, or undefined where there is none to send now. */
@@ -145,7 +247,9 @@ export class DataOutTransfer {
       lengthBytes,
       receivedBytes: 0,
       nextDataSN: 0,
+      isSent: false,
     }
+    this.#isRecovering = false
     this.#requestedBytes = offset + lengthBytes
     this.#outstanding.push(r2t)
     return r2t

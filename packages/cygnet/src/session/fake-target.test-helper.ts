@@ -115,7 +115,8 @@ export class FakeTarget implements TargetHost, ScsiPort {
     return value === 'All' ? this.targets : undefined
   }
 
-  reinstate(): LoginRefusal {
+  join({ tsih }: LoginIdentity): TargetSession | LoginRefusal {
+    for (const session of this.sessions) if (session.tsih === tsih) return session
     return refuse(LoginStatus.sessionDoesNotExist, 'no such session')
   }
 

@@ -238,7 +238,7 @@ describe('§11.14 logout', () => {
     peer.feed(
       peer.commandBytes(fakeCdb(FakeOpcode.read, 0, 512), { read: true, expectedDataTransferLength: 512 }),
     )
-    peer.connection.closeAfterSending()
+    peer.connection.session?.endAfterSending('connection-lost')
     assert.equal(peer.state, 'closing')
     peer.now += 300
     peer.connection.handleTimeout(peer.now)
@@ -348,7 +348,7 @@ describe('§11.9.1 a target that shuts down', () => {
   test('lets a connection that is closing send its last responses', () => {
     const peer = loggedIn()
     peer.feed(peer.commandBytes(fakeCdb(FakeOpcode.none)))
-    peer.connection.closeAfterSending()
+    peer.connection.session?.endAfterSending('connection-lost')
     peer.connection.requestLogout(5, peer.now)
     assert.deepEqual(names(peer.poll()), ['SCSI Response'])
     peer.finish()

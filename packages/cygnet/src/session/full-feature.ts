@@ -1,23 +1,32 @@
 import { joinSlices } from '../base/bytes.ts'
 import { joinCdb, parseAhs } from '../pdu/ahs.ts'
 import { BHS_BYTES, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
-import { LogoutReason, LogoutResponseCode, RejectReason } from '../pdu/codes.ts'
+import { RejectReason, SnackType } from '../pdu/codes.ts'
 import { type DataOut, decodeDataOut } from '../pdu/data.ts'
-import { decodeLogoutRequest, encodeLogoutResponse } from '../pdu/logout.ts'
 import { decodeNopOut, encodeNopIn } from '../pdu/nop.ts'
 import { Opcode, opcodeName } from '../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import { serialLess } from '../base/serial32.ts'
 import { decodeScsiCommand, type ScsiCommand } from '../pdu/scsi-command.ts'
 import { decodeTextRequest, encodeTextResponse } from '../pdu/text-pdu.ts'
+import { logOut } from './connection-logout.ts'
 import { DataOutTransfer } from './data-out.ts'
 import { IscsiTask } from './iscsi-task.ts'
 import { lunOf } from './lun-number.ts'
 import type { Negotiator } from './negotiator.ts'
 import type { TargetConnection } from './target-connection.ts'
-import type { Deliverable, TargetSession } from './target-session.ts'
+import type { TargetSession } from './target-session.ts'
 import { manageTasks } from './target-task-management.ts'
 import { TargetText } from './target-text.ts'
+
+/** Where every request of the full feature phase has its ExpStatSN (§11). */
+const EXP_STAT_SN_AT = 28
+
+/** Of a SCSI Command (RFC 7144 §5.1.1), 0..15. */
+const commandPriorityOf = (view: DataView, at: number): number => view.getUint8(at + 2) >>> 4
+
+const isDataAck = (view: DataView, at: number): boolean =>
+  (view.getUint8(at + 1) & 0x0f) === SnackType.dataAck
 
 type Handler = (phase: FullFeaturePhase, pdu: ReceivedPdu) => void
 
@@ -25,12 +34,11 @@ type Handler = (phase: FullFeaturePhase, pdu: ReceivedPdu) => void
 const handlers: Readonly<Record<number, Handler>> = {
   [Opcode.nopOut]: (phase, pdu) => phase.nopOut(pdu),
   [Opcode.scsiCommand]: (phase, pdu) => phase.scsiCommand(pdu),
-  [Opcode.taskManagementRequest]: (phase, pdu) => manageTasks(phase, pdu),
+  [Opcode.taskManagementRequest]: (phase, pdu) => manageTasks(phase.connection, phase.session, pdu),
   [Opcode.textRequest]: (phase, pdu) => phase.textRequest(pdu),
   [Opcode.dataOut]: (phase, pdu) => phase.dataOut(pdu),
-  [Opcode.logoutRequest]: (phase, pdu) => phase.logoutRequest(pdu),
-  [Opcode.snackRequest]: (phase, pdu) =>
-    phase.connection.reject(pdu, RejectReason.snackReject, 'SNACK at ErrorRecoveryLevel 0'),
+  [Opcode.logoutRequest]: (phase, pdu) => logOut(phase.connection, phase.session, pdu),
+  [Opcode.snackRequest]: (phase, pdu) => phase.snack(pdu),
 }
 
 /** §13.21: all that a discovery session may ask for. A NOP-Out is harmless, and some initiators send it. */
@@ -49,8 +57,8 @@ export class FullFeaturePhase {
   readonly session: TargetSession
   readonly #text: TargetText
   readonly #keys: Negotiator
-  /** Immediate requests that wait for commands with lower CmdSNs. */
-  #gapWaiters: { readonly cmdSN: number; readonly run: () => void }[] = []
+  /** The highest CmdSN of a command that came over this connection. */
+  #lastCmdSN: number | undefined
 
   constructor(connection: TargetConnection, session: TargetSession, keys: Negotiator) {
     this.connection = connection
@@ -66,6 +74,20 @@ export class FullFeaturePhase {
 
   receive(pdu: ReceivedPdu): void {
     const opcode = opcodeOf(pdu.view, pdu.at)
+    const { connection } = this
+    const expStatSN = connection.watchesStatus ? pdu.view.getUint32(pdu.at + EXP_STAT_SN_AT) : undefined
+    // A DataACK may acknowledge a status as well (§11.7.2); the ExpStatSN of a Logout may be another connection's.
+    if (expStatSN === undefined || opcode === Opcode.logoutRequest) this.#handle(pdu, opcode)
+    else if (opcode === Opcode.snackRequest && isDataAck(pdu.view, pdu.at)) {
+      this.#handle(pdu, opcode)
+      connection.acknowledge(expStatSN)
+    } else {
+      connection.acknowledge(expStatSN)
+      this.#handle(pdu, opcode)
+    }
+  }
+
+  #handle(pdu: ReceivedPdu, opcode: number): void {
     const handler = handlers[opcode]
     if (!handler) {
       this.connection.reject(
@@ -81,57 +103,16 @@ export class FullFeaturePhase {
     } else handler(this, pdu)
   }
 
-  /** Puts a request other than a SCSI command in its place of the command order. */
-  inOrder(immediate: boolean, cmdSN: number, run: () => void): void {
-    const { window } = this.session
-    if (immediate) {
-      run()
-      return
-    }
-    const request: Deliverable = {
-      deliver: () => {
-        window.complete()
-        run()
-      },
-    }
-    if (window.accept(cmdSN, request)) this.deliverReady()
-  }
-
-  deliverReady(): void {
-    const { window } = this.session
-    for (;;) {
-      if (this.#gapWaiters.length > 0) this.#runGapWaiters()
-      const next = window.next()
-      if (next === undefined) return
-      next.deliver()
-    }
-  }
-
-  #runGapWaiters(): void {
-    const { expCmdSN } = this.session.window
-    const ready = this.#gapWaiters.filter(({ cmdSN }) => !serialLess(expCmdSN, cmdSN))
-    this.#gapWaiters = this.#gapWaiters.filter((waiter) => !ready.includes(waiter))
-    for (const { run } of ready) run()
-  }
-
-  /**
-   * Runs when every command before `cmdSN` has been received (§4.2.3.3 b). False where too many requests wait for that
-   * already.
-   */
-  afterCommands(cmdSN: number, run: () => void): boolean {
-    if (!serialLess(this.session.window.expCmdSN, cmdSN)) run()
-    else if (this.#gapWaiters.length < this.connection.limits.immediateDepth)
-      this.#gapWaiters.push({ cmdSN, run })
-    else return false
-    return true
-  }
-
   scsiCommand(pdu: ReceivedPdu): void {
     const command = decodeScsiCommand(pdu.view, pdu.at)
     const { session, connection } = this
     // §4.2.2.1: silently.
-    if (!command.immediate && !session.window.accepts(command.cmdSN)) return
-    if (command.immediate && session.isImmediateFull) {
+    if (!command.immediate && !session.window.accepts(command.cmdSN)) {
+      session.counters.commandDuplicate++
+      return
+    }
+    if (!command.immediate && session.isRecoverable) this.#countRetry(command.cmdSN)
+    if (command.immediate && session.isImmediateFull(connection)) {
       connection.reject(pdu, RejectReason.immediateCommandReject, 'too many immediate commands')
       return
     }
@@ -147,14 +128,24 @@ export class FullFeaturePhase {
       return
     }
     session.window.accept(command.cmdSN, task)
-    this.deliverReady()
+    session.order.deliverReady()
+  }
+
+  /** Only what is sent again has a lower number than what came before it over its connection (§4.2.2.1). */
+  #countRetry(cmdSN: number): void {
+    if (this.#lastCmdSN !== undefined && serialLess(cmdSN, this.#lastCmdSN))
+      this.session.counters.commandRetry++
+    else this.#lastCmdSN = cmdSN
   }
 
   dataOut(pdu: ReceivedPdu): void {
     const header = decodeDataOut(pdu.view, pdu.at)
-    if (!pdu.dataDigestOk)
+    if (!pdu.dataDigestOk) {
       this.connection.reject(pdu, RejectReason.dataDigestError, 'data digest error in Data-Out')
-    const task = this.session.task(header.initiatorTaskTag)
+    }
+    const found = this.session.task(header.initiatorTaskTag)
+    // §4.2.5.1: the data of a command comes over the connection of the command.
+    const task = found?.connection === this.connection && !found.isSuspended ? found : undefined
     if (!task || !this.#takesData(task, header, pdu)) {
       const tag = task ? 'target transfer tag or LUN' : 'initiator task tag'
       this.connection.reject(
@@ -171,27 +162,36 @@ export class FullFeaturePhase {
   #takesData(task: IscsiTask, header: DataOut, pdu: ReceivedPdu): boolean {
     if (header.targetTransferTag !== RESERVED_TAG && header.lun !== task.command.lun) return false
     const transfer = task.dataOutTransfer
-    return transfer?.receive(header, pdu.data, pdu.dataLengthBytes, pdu.buffers, pdu.dataDigestOk) ?? false
+    if (!transfer) return false
+    const { sequenceErrors } = transfer
+    const isTaken = transfer.receive(header, pdu.data, pdu.dataLengthBytes, pdu.buffers, pdu.dataDigestOk)
+    this.session.counters.sequenceError += transfer.sequenceErrors - sequenceErrors
+    return isTaken
   }
 
   nopOut(pdu: ReceivedPdu): void {
     const header = decodeNopOut(pdu.view, pdu.at)
     const ping = joinSlices(pdu.data, Math.min(pdu.dataLengthBytes, this.connection.sendSegmentBytes))
-    this.inOrder(header.immediate || header.initiatorTaskTag === RESERVED_TAG, header.cmdSN, () => {
-      // Without a task tag it answers our NOP-In, or only confirms ExpStatSN.
-      if (header.initiatorTaskTag === RESERVED_TAG) return
-      this.connection.sendControl(
-        (view, at, numbering) =>
-          encodeNopIn(view, at, {
-            ...numbering,
-            dataSegmentLength: ping.length,
-            lun: header.lun,
-            initiatorTaskTag: header.initiatorTaskTag,
-            targetTransferTag: RESERVED_TAG,
-          }),
-        ping,
-      )
-    })
+    this.session.order.inOrder(
+      this.connection,
+      header.immediate || header.initiatorTaskTag === RESERVED_TAG,
+      header.cmdSN,
+      () => {
+        // Without a task tag it answers our NOP-In, or only confirms ExpStatSN.
+        if (header.initiatorTaskTag === RESERVED_TAG) return
+        this.connection.sendControl(
+          (view, at, numbering) =>
+            encodeNopIn(view, at, {
+              ...numbering,
+              dataSegmentLength: ping.length,
+              lun: header.lun,
+              initiatorTaskTag: header.initiatorTaskTag,
+              targetTransferTag: RESERVED_TAG,
+            }),
+          ping,
+        )
+      },
+    )
   }
 
   textRequest(pdu: ReceivedPdu): void {
@@ -205,11 +205,12 @@ export class FullFeaturePhase {
       connection.reject(pdu, step.reason, step.explanation)
       return
     }
-    // §6.4: values take effect when the negotiation has ended, for the initiator with our last response.
+    // §6.4: values take effect when the negotiation has ended, for the initiator with our last response. At
+    // ErrorRecoveryLevel 1 and 2, tasks that are being answered are cut anew where it takes less than before.
     const sent = (): void => {
       if (step.final) connection.sendSegmentBytes = this.#keys.number('MaxRecvDataSegmentLength')
     }
-    this.inOrder(header.immediate, header.cmdSN, () => {
+    this.session.order.inOrder(this.connection, header.immediate, header.cmdSN, () => {
       connection.sendControl(
         (view, at, numbering) =>
           encodeTextResponse(view, at, {
@@ -228,33 +229,10 @@ export class FullFeaturePhase {
     })
   }
 
-  logoutRequest(pdu: ReceivedPdu): void {
-    const header = decodeLogoutRequest(pdu.view, pdu.at)
-    this.inOrder(header.immediate, header.cmdSN, () => {
-      const response = this.#logoutResponse(header.reasonCode, header.cid)
-      const closes = response === LogoutResponseCode.closed
-      // Terminated before the response; what has been answered already still goes out before it.
-      if (closes) this.session.close('logout')
-      this.connection.sendControl((view, at, numbering) =>
-        encodeLogoutResponse(view, at, {
-          ...numbering,
-          response,
-          initiatorTaskTag: header.initiatorTaskTag,
-          time2Wait: this.session.parameters.defaultTime2Wait,
-          time2Retain: closes ? 0 : this.session.parameters.defaultTime2Retain,
-        }),
-      )
-      if (!closes) return
-      this.connection.loggedOut()
-      this.connection.closeAfterSending()
-    })
-  }
-
-  #logoutResponse(reasonCode: number, cid: number): number {
-    if (reasonCode === LogoutReason.closeSession) return LogoutResponseCode.closed
-    if (reasonCode === LogoutReason.removeConnectionForRecovery)
-      return LogoutResponseCode.recoveryNotSupported
-    return cid === this.session.identity.cid ? LogoutResponseCode.closed : LogoutResponseCode.cidNotFound
+  snack(pdu: ReceivedPdu): void {
+    const { snacks } = this.connection
+    if (snacks) snacks.receive(pdu)
+    else this.connection.reject(pdu, RejectReason.snackReject, 'SNACK at ErrorRecoveryLevel 0')
   }
 
   #newTask(command: ScsiCommand, pdu: ReceivedPdu): IscsiTask | undefined {
@@ -284,6 +262,7 @@ export class FullFeaturePhase {
       ? new DataOutTransfer(session.parameters, command.expectedDataTransferLength)
       : undefined
     transfer?.begin(pdu.data, pdu.dataLengthBytes, pdu.buffers, command.final)
+    if (!command.final && session.isRecoverable) connection.watchSequences()
     return new IscsiTask(
       session,
       session.home.nexus,
@@ -293,6 +272,8 @@ export class FullFeaturePhase {
       cdb,
       command.read ? readBytes : 0,
       transfer,
+      // RFC 7144 §5.1.1
+      session.parameters.iSCSIProtocolLevel >= 2 ? commandPriorityOf(pdu.view, pdu.at) : 0,
     )
   }
 }

@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.ts'
 import { RESERVED_TAG } from '../pdu/bhs.ts'
 import { ServiceResponse } from '../pdu/codes.ts'
 import { encodeDataIn, encodeR2T } from '../pdu/data.ts'
@@ -5,24 +6,12 @@ import type { ScsiCommand } from '../pdu/scsi-command.ts'
 import { encodeScsiResponse } from '../pdu/scsi-response.ts'
 import { ScsiStatus } from '../scsi/status.ts'
 import { type Nexus, ScsiTask, type TaskAttribute, type TaskOwner } from '../scsi/task.ts'
+import { DataInCut } from './data-in-cut.ts'
 import type { DataOutTransfer, OutstandingR2T } from './data-out.ts'
+import type { Response } from './retained-responses.ts'
+import type { SessionConnection } from './session-connections.ts'
+import { TaskRecovery } from './task-recovery.ts'
 import type { Outgoing, TransmitVector } from './transmit.ts'
-
-/** What a task needs of the connection that it is allegiant to (RFC 7143 §4.2.5.1). */
-export interface TaskConnection {
-  /** Digests of outgoing PDUs. */
-  readonly headerDigest: boolean
-  readonly dataDigest: boolean
-  /** The initiator's MaxRecvDataSegmentLength. */
-  readonly sendSegmentBytes: number
-  readonly maxBurstLength: number
-  readonly expCmdSN: number
-  readonly maxCmdSN: number
-  /** The next StatSN, not advanced. */
-  readonly statSN: number
-  /** The StatSN for a response that is leaving. */
-  takeStatSN(): number
-}
 
 /** What a task needs of its session. */
 export interface TaskSession extends TaskOwner {
@@ -30,9 +19,11 @@ export interface TaskSession extends TaskOwner {
   deliver(task: IscsiTask): void
   /** Its last PDU is about to leave: its place in the command window becomes free. */
   retire(task: IscsiTask): void
+  /** Its response is acknowledged, or need not be kept. */
+  forget(task: IscsiTask): void
 }
 
-/** Where a task is in its life; each state is left in the direction of `ended` only. */
+/** Where a task is in its life. A lost connection leads back from `responding` to `done`, a SNACK from `sent` to `responding`. */
 export type TaskState =
   /** Received; commands with lower numbers, or memory, are missing. */
   | 'waiting'
@@ -40,16 +31,24 @@ export type TaskState =
   | 'submitted'
   /** The logical unit is done; the initiator still owes data. */
   | 'owed'
+  /** Its result waits for a connection. */
+  | 'done'
   /** Its data and status wait for the socket. */
   | 'responding'
+  /** The response has left and is not acknowledged; at ErrorRecoveryLevel 1 and 2. */
+  | 'sent'
   /** No longer a task of its session. */
   | 'ended'
 
 const RESIDUAL_NONE = 0
 
 /** A SCSI command of a session: the SCSI task and the state of its data transfers. */
-export class IscsiTask extends ScsiTask implements Outgoing {
-  readonly connection: TaskConnection
+export class IscsiTask extends ScsiTask implements Outgoing, Response {
+  readonly isOfTask = true
+  /** The one that it is allegiant to; where it is suspended, the one that was. */
+  connection: SessionConnection
+  /** Its connection is gone: nothing is sent before another takes it over (§7.2.2). */
+  isSuspended = false
   readonly command: ScsiCommand
   readonly dataOutTransfer: DataOutTransfer | undefined
   state: TaskState = 'waiting'
@@ -57,25 +56,38 @@ export class IscsiTask extends ScsiTask implements Outgoing {
   reservedBytes = 0
   /** Ended by task management or with its session: it gets no response. */
   aborting = false
+  /** The logical unit waits for its data. */
+  wantsData = false
+  /** The initiator will not look at anything that is still to be sent for it. */
+  isSilenced = false
   /** Aborted at its logical unit because its data is unusable: it ends with sense data (§11.4.7.2). */
   failing = false
+  /** Told when its response has left. */
+  onSent: (() => void) | undefined
   /** Told when the task has ended by task management. */
   onAborted: (() => void) | undefined
-  /** It takes a place of the command window: delivered, and not immediate. */
+  /** Delivered in its turn: it takes a place of the command window. */
   holdsPlace = false
+  /** Its place, of the command window or among the immediate commands, is not free again. */
+  isPlaced = true
+  /** From the first PDU of its answer on, where that may have to be sent again. */
+  recovery: TaskRecovery | undefined
   readonly #session: TaskSession
+  /** The data is no longer here. */
+  #isDataGone = false
   #sentBytes = 0
   #dataInPdus = 0
 
   constructor(
     session: TaskSession,
     nexus: Nexus,
-    connection: TaskConnection,
+    connection: SessionConnection,
     command: ScsiCommand,
     lun: number,
     cdb: Uint8Array,
     dataInLimitBytes: number,
     dataOutTransfer: DataOutTransfer | undefined,
+    priority: number,
   ) {
     const dataOutLimitBytes = command.write ? command.expectedDataTransferLength : 0
     super(
@@ -87,6 +99,7 @@ export class IscsiTask extends ScsiTask implements Outgoing {
       cdb,
       dataInLimitBytes,
       dataOutLimitBytes,
+      priority,
     )
     this.#session = session
     this.connection = connection
@@ -108,6 +121,21 @@ export class IscsiTask extends ScsiTask implements Outgoing {
     return 0
   }
 
+  /** Data-In bytes in all. */
+  get totalBytes(): number {
+    return Math.min(this.dataInLengthBytes, this.dataInLimitBytes, this.dataIn.length)
+  }
+
+  /** R2Ts and Data-In of a bidirectional command share one numbering (§4.2.2.4); Data-In begins after the last R2T. */
+  get firstDataSN(): number {
+    return this.dataOutTransfer?.r2tCount ?? 0
+  }
+
+  /** Data-In PDUs that have been sent. */
+  get dataInPdus(): number {
+    return this.#dataInPdus
+  }
+
   deliver(): void {
     this.holdsPlace = !this.command.immediate
     this.#session.deliver(this)
@@ -115,54 +143,221 @@ export class IscsiTask extends ScsiTask implements Outgoing {
 
   /** One Data-In PDU, or the SCSI Response; GOOD status rides on the last Data-In (§11.7.3). */
   transmit(out: TransmitVector): boolean {
-    const connection = this.connection
-    const totalBytes = Math.min(this.dataInLengthBytes, this.dataInLimitBytes, this.dataIn.length)
-    if (this.#sentBytes >= totalBytes) {
+    // It may have been acknowledged since it was queued to be sent again.
+    if (this.isSilenced) return true
+    if (this.connection.isRecoverable) this.#keepCut()
+    const totalBytes = this.totalBytes
+    const offset = this.#sentBytes
+    if (offset >= totalBytes) {
       this.#transmitResponse(out)
       return true
     }
-    const offset = this.#sentBytes
+    const { connection, recovery } = this
     const burstLeftBytes = connection.maxBurstLength - (offset % connection.maxBurstLength)
-    const lengthBytes = Math.min(totalBytes - offset, connection.sendSegmentBytes, burstLeftBytes)
+    const segmentBytes = recovery?.cut.segmentBytes ?? connection.sendSegmentBytes
+    const lengthBytes = Math.min(totalBytes - offset, segmentBytes, burstLeftBytes)
     const isLast = offset + lengthBytes === totalBytes
-    const hasStatus = isLast && this.status === ScsiStatus.good && !this.command.write
+    const hasStatus = isLast && this.#mayRideOnData()
     if (hasStatus) this.#session.retire(this)
+    const statSN = hasStatus ? this.#takeStatSN() : 0
+    if (recovery && hasStatus) recovery.isStatusOnData = true
+    this.#encodeDataIn(out, this.#dataInPdus, offset, lengthBytes, hasStatus, statSN)
+    this.#dataInPdus++
+    this.#sentBytes = offset + lengthBytes
+    if (hasStatus) this.#statusLeft()
+    return hasStatus
+  }
+
+  #mayRideOnData(): boolean {
+    return (
+      this.status === ScsiStatus.good &&
+      !this.command.write &&
+      this.statusQualifier === 0 &&
+      (this.recovery?.snackTag ?? 0) === 0 &&
+      this.recovery?.statSN === undefined
+    )
+  }
+
+  #encodeDataIn(
+    out: TransmitVector,
+    pdu: number,
+    offset: number,
+    lengthBytes: number,
+    hasStatus: boolean,
+    statSN: number,
+  ): void {
+    const { connection } = this
+    const endBytes = offset + lengthBytes
+    const isBurstEnd = endBytes % connection.maxBurstLength === 0
+    const isFinal = isBurstEnd || endBytes === this.totalBytes
     const residual = hasStatus ? this.#residual(this.dataInLimitBytes, this.dataInLengthBytes) : RESIDUAL_NONE
+    // §11.7.2: at most once in MaxBurstLength bytes, and not where the status will be acknowledged anyway.
+    const ackTag =
+      isFinal && !hasStatus && connection.isRecoverable && this.totalBytes > connection.maxBurstLength
+        ? this.#dataAckTag()
+        : RESERVED_TAG
     const at = out.beginPdu()
     encodeDataIn(out.view, at, {
-      final: isLast || lengthBytes === burstLeftBytes,
-      acknowledge: false,
+      final: isFinal,
+      acknowledge: ackTag !== RESERVED_TAG,
       residualOverflow: residual > 0,
       residualUnderflow: residual < 0,
       hasStatus,
       status: ScsiStatus.good,
       dataSegmentLength: lengthBytes,
-      lun: 0n,
+      lun: ackTag === RESERVED_TAG ? 0n : this.command.lun,
       initiatorTaskTag: this.tag,
-      targetTransferTag: RESERVED_TAG,
-      statSN: hasStatus ? connection.takeStatSN() : 0,
+      targetTransferTag: ackTag,
+      statSN,
       expCmdSN: connection.expCmdSN,
       maxCmdSN: connection.maxCmdSN,
-      // R2Ts and Data-In of a bidirectional command share one numbering (§4.2.2.4); by now all R2Ts have been sent.
-      dataSN: (this.dataOutTransfer?.r2tCount ?? 0) + this.#dataInPdus++,
+      dataSN: this.firstDataSN + pdu,
       bufferOffset: offset,
       residualCount: Math.abs(residual),
     })
     const whole = offset === 0 && lengthBytes === this.dataIn.length
-    const data = whole ? this.dataIn : this.dataIn.subarray(offset, offset + lengthBytes)
+    const data = whole ? this.dataIn : this.dataIn.subarray(offset, endBytes)
     out.endPdu(at, data, this.dataInBuffer, connection.headerDigest, connection.dataDigest)
-    this.#sentBytes = offset + lengthBytes
-    if (hasStatus) this.#releaseDataIn()
-    return hasStatus
+  }
+
+  /** What is cut stays so, in order that it can be cut again, except where the initiator takes less than that now. */
+  #keepCut(): void {
+    const { connection } = this
+    const { sendSegmentBytes, maxBurstLength } = connection
+    if (!this.recovery) {
+      this.recovery = new TaskRecovery(sendSegmentBytes, maxBurstLength, this.totalBytes)
+    } else if (sendSegmentBytes < this.recovery.cut.segmentBytes) this.#cutAgain(this.recovery)
+  }
+
+  #cutAgain(recovery: TaskRecovery): void {
+    const { sendSegmentBytes, maxBurstLength } = this.connection
+    recovery.cut = new DataInCut(
+      this.#dataInPdus,
+      this.#sentBytes,
+      sendSegmentBytes,
+      maxBurstLength,
+      this.totalBytes,
+    )
+  }
+
+  #dataAckTag(): number {
+    const recovery = this.recovery as TaskRecovery
+    if (recovery.targetTransferTag === RESERVED_TAG) {
+      recovery.targetTransferTag = this.connection.takeDataAckTag(this)
+    }
+    return recovery.targetTransferTag
+  }
+
+  #takeStatSN(): number {
+    const { recovery } = this
+    if (!recovery) return this.connection.takeStatSN(this)
+    recovery.statSN ??= this.connection.takeStatSN(this)
+    return recovery.statSN
+  }
+
+  // Sending again, at ErrorRecoveryLevel 1 and 2
+
+  /** Whether Data-In PDU `pdu` was sent and is still here as it was. */
+  canRepeatData(pdu: number): boolean {
+    const { recovery } = this
+    return (
+      recovery !== undefined && !this.#isDataGone && pdu >= recovery.cut.firstPdu && pdu < this.#dataInPdus
+    )
+  }
+
+  repeatData(out: TransmitVector, pdu: number): void {
+    const recovery = this.recovery as TaskRecovery
+    const offset = recovery.cut.offsetOf(pdu)
+    const hasStatus = recovery.isStatusOnData && pdu === this.#dataInPdus - 1
+    const statSN = hasStatus ? (recovery.statSN as number) : 0
+    this.#encodeDataIn(out, pdu, offset, recovery.cut.offsetOf(pdu + 1) - offset, hasStatus, statSN)
+  }
+
+  /** A DataACK: the first `pdus` Data-In PDUs have arrived. */
+  acknowledgeData(pdus: number): void {
+    const recovery = this.recovery as TaskRecovery
+    if (pdus <= recovery.ackedPdus || pdus < recovery.cut.firstPdu) return
+    recovery.ackedPdus = pdus
+    recovery.ackedBytes = recovery.cut.offsetOf(pdus)
+  }
+
+  /** Whether the data that is not acknowledged can be cut anew and sent. */
+  get canResend(): boolean {
+    return !this.#isDataGone || this.totalBytes === 0
+  }
+
+  /** R-Data SNACK (§11.16.3): sends the unacknowledged data again, cut anew. True where it has to be queued. */
+  resend(snackTag: number): boolean {
+    const recovery = this.recovery as TaskRecovery
+    recovery.snackTag = snackTag
+    recovery.isStatusOnData = false
+    this.#rewind(recovery, recovery.ackedPdus, recovery.ackedBytes)
+    if (this.state !== 'sent') return false
+    this.state = 'responding'
+    return true
+  }
+
+  /** TASK REASSIGN (§7.2.2): its data goes on from `expDataSN`, 0 for what was acknowledged last, and its status follows. */
+  resendOn(connection: SessionConnection, expDataSN: number): void {
+    this.connection = connection
+    this.isSuspended = false
+    const { recovery } = this
+    if (!recovery) return
+    recovery.snackTag = 0
+    recovery.statSN = undefined
+    recovery.isStatusOnData = false
+    recovery.targetTransferTag = RESERVED_TAG
+    const pdus = expDataSN - this.firstDataSN
+    if (pdus >= recovery.cut.firstPdu && pdus <= this.#dataInPdus) this.acknowledgeData(pdus)
+    if (this.#isDataGone && recovery.ackedBytes < this.totalBytes) {
+      // All that is left is the status.
+      this.#sentBytes = this.totalBytes
+    } else this.#rewind(recovery, recovery.ackedPdus, recovery.ackedBytes)
+  }
+
+  /** Nothing of it is left but its status: what became of the data that was not acknowledged is said there. */
+  get isDataLost(): boolean {
+    return this.#isDataGone && (this.recovery?.ackedBytes ?? 0) < this.totalBytes
+  }
+
+  #rewind(recovery: TaskRecovery, pdus: number, offset: number): void {
+    this.#dataInPdus = pdus
+    this.#sentBytes = offset
+    this.#cutAgain(recovery)
+  }
+
+  get isRepeatable(): boolean {
+    return !(this.recovery?.isStatusOnData && this.#isDataGone)
+  }
+
+  repeat(out: TransmitVector, statSN: number): void {
+    if (this.recovery?.isStatusOnData) this.repeatData(out, this.#dataInPdus - 1)
+    else this.#encodeResponse(out, statSN)
+  }
+
+  forget(): void {
+    this.#session.forget(this)
+  }
+
+  /** Gives up all that is not acknowledged of its data. */
+  dropData(): void {
+    this.#isDataGone = true
+    this.#sentBytes = this.totalBytes
+    this.releaseDataIn()
   }
 
   discard(): void {
-    this.#releaseDataIn()
+    this.releaseDataIn()
   }
 
   #transmitResponse(out: TransmitVector): void {
-    const connection = this.connection
     this.#session.retire(this)
+    this.#encodeResponse(out, this.#takeStatSN())
+    this.#statusLeft()
+  }
+
+  #encodeResponse(out: TransmitVector, statSN: number): void {
+    const { connection } = this
     const isBidirectional = this.command.read && this.command.write
     const readResidual = this.#residual(this.dataInLimitBytes, this.dataInLengthBytes)
     const writeResidual = this.#residual(this.dataOutLimitBytes, this.dataOutLengthBytes)
@@ -181,8 +376,8 @@ export class IscsiTask extends ScsiTask implements Outgoing {
       status: this.status,
       dataSegmentLength: senseSegment?.length ?? 0,
       initiatorTaskTag: this.tag,
-      snackTag: 0,
-      statSN: connection.takeStatSN(),
+      snackTag: this.recovery?.snackTag ?? 0,
+      statSN,
       expCmdSN: connection.expCmdSN,
       maxCmdSN: connection.maxCmdSN,
       expDataSN: this.#dataInPdus,
@@ -190,7 +385,11 @@ export class IscsiTask extends ScsiTask implements Outgoing {
       residualCount: Math.abs(residual),
     })
     out.endPdu(at, senseSegment, undefined, connection.headerDigest, connection.dataDigest)
-    this.#releaseDataIn()
+  }
+
+  #statusLeft(): void {
+    if (this.state === 'ended') this.releaseDataIn()
+    this.onSent?.()
   }
 
   /** Positive: the device wanted to transfer more than the initiator allowed; negative: less (§11.4.5). */
@@ -208,7 +407,7 @@ export class IscsiTask extends ScsiTask implements Outgoing {
     return segment
   }
 
-  #releaseDataIn(): void {
+  releaseDataIn(): void {
     this.dataInBuffer?.release()
     this.dataInBuffer = undefined
   }
@@ -217,6 +416,7 @@ export class IscsiTask extends ScsiTask implements Outgoing {
 /** An R2T that waits for the socket. It carries the next StatSN without advancing it (§11.8.3). */
 export class QueuedR2T implements Outgoing {
   readonly heldBytes = 0
+  readonly isOfTask = true
   readonly #task: IscsiTask
   readonly #r2t: OutstandingR2T
 
@@ -240,7 +440,37 @@ export class QueuedR2T implements Outgoing {
       desiredDataTransferLength: this.#r2t.lengthBytes,
     })
     out.endPdu(at, undefined, undefined, connection.headerDigest, connection.dataDigest)
+    this.#r2t.isSent = true
     return true
+  }
+
+  discard(): void {}
+}
+
+/** A run of Data-In PDUs that a SNACK asked for. */
+export class DataInRun implements Outgoing {
+  readonly heldBytes = 0
+  readonly isOfTask = true
+  readonly #task: IscsiTask
+  readonly #cut: DataInCut | undefined
+  #next: number
+  readonly #end: number
+
+  /** PDUs `first` to `end`, without the latter. */
+  constructor(task: IscsiTask, first: number, end: number) {
+    assert(first < end, 'an empty run of Data-In')
+    this.#task = task
+    this.#cut = task.recovery?.cut
+    this.#next = first
+    this.#end = end
+  }
+
+  transmit(out: TransmitVector): boolean {
+    const task = this.#task
+    // Since it was queued the task may have been acknowledged, or cut anew.
+    if (task.recovery?.cut !== this.#cut || !task.canRepeatData(this.#next)) return true
+    task.repeatData(out, this.#next++)
+    return this.#next >= this.#end
   }
 
   discard(): void {}

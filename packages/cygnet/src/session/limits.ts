@@ -38,6 +38,10 @@ export interface TargetLimits {
   readonly time2Retain: number
   /** Responses kept on a connection until the initiator has acknowledged them; at ErrorRecoveryLevel 1 and 2. */
   readonly retainedResponses: number
+  /** Bytes that these hold, of text and pings. */
+  readonly retainedBytes: number
+  /** Data-In kept for a session until the initiator has acknowledged it, besides that of its newest command. */
+  readonly retainedDataBytes: number
   /** Silence in the middle of a sequence of Data-Out after which it is asked for again; at ErrorRecoveryLevel 1 and 2. */
   readonly sequenceTimeoutMs: number
 }
@@ -61,6 +65,8 @@ export const defaultTargetLimits: TargetLimits = {
   time2Wait: 2,
   time2Retain: 20,
   retainedResponses: 4096,
+  retainedBytes: 1024 * 1024,
+  retainedDataBytes: 8 * 1024 * 1024,
   sequenceTimeoutMs: 5_000,
 }
 

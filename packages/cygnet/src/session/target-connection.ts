@@ -1,32 +1,28 @@
 import type { Instant } from '../base/clock.ts'
-import { serialAdd } from '../base/serial32.ts'
+import { serialAdd, serialDistance } from '../base/serial32.ts'
 import { BHS_BYTES, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { encodeAsyncMessage } from '../pdu/async-message.ts'
-import { AsyncEvent, LoginStage, type RejectReason } from '../pdu/codes.ts'
-import { decodeLoginRequest, encodeLoginResponse, type LoginRequest } from '../pdu/login.ts'
+import { AsyncEvent, type RejectReason } from '../pdu/codes.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import { encodeNopIn } from '../pdu/nop.ts'
-import { Opcode, opcodeName } from '../pdu/opcodes.ts'
+import { opcodeName } from '../pdu/opcodes.ts'
 import type { PduFault, ReceivedPdu } from '../pdu/received-pdu.ts'
 import { encodeReject } from '../pdu/reject.ts'
-import { encodeText } from '../pdu/text.ts'
 import { Connection, type ConnectionOptions } from './connection.ts'
 import { ControlPdu, type EncodeHeader } from './control-pdu.ts'
 import { FullFeaturePhase } from './full-feature.ts'
-import type { TaskConnection } from './iscsi-task.ts'
+import type { IscsiTask } from './iscsi-task.ts'
 import type { TargetLimits } from './limits.ts'
 import type { MemoryBudget } from './memory-budget.ts'
-import type { Negotiator } from './negotiator.ts'
-import { connectionParameters, sessionParameters } from './parameters.ts'
-import {
-  type LoginIdentity,
-  type LoginRefusal,
-  refuse,
-  type SessionClosure,
-  type TargetHost,
-} from './target-host.ts'
-import { type LoginComplete, type LoginRespond, TargetLogin } from './target-login.ts'
-import { type SessionConnection, TargetSession } from './target-session.ts'
+import { connectionParameters } from './parameters.ts'
+import { RecoveryCounters } from './recovery-counters.ts'
+import { type Response, RetainedResponses } from './retained-responses.ts'
+import type { AsyncNotice, Departure, SessionConnection } from './session-connections.ts'
+import { SnackService } from './snack-service.ts'
+import { TargetConnectionStates } from './target-connection-life.ts'
+import { type LoginIdentity, refuse, type TargetHost } from './target-host.ts'
+import { type LoggedIn, LoginPhase } from './target-login-phase.ts'
+import type { TargetSession } from './target-session.ts'
 import type { TransmitVector } from './transmit.ts'
 
 /** For the log and the metrics; never one for each command. */
@@ -48,43 +44,63 @@ export interface TargetConnectionOptions extends ConnectionOptions {
   readonly limits: TargetLimits
   /** Shared by all connections of the server. */
   readonly budget: MemoryBudget
+  /** Shared by all connections of the server. */
+  readonly counters?: RecoveryCounters
   /** `address:port` of the peer. */
   readonly peerAddress: string
   /** `address:port` of our end. */
   readonly localAddress: string
 }
 
-type TimerName = 'login' | 'nop' | 'nopAnswer' | 'logout' | 'drain' | 'closing'
+const timerNames = ['login', 'nop', 'nopAnswer', 'logout', 'drain', 'closing', 'sequence'] as const
+type TimerName = (typeof timerNames)[number]
 
-/** One TCP connection at the target: the completions of tasks go in, too. */
-export class TargetConnection
-  extends Connection<TimerName, ConnectionEvent>
-  implements TaskConnection, SessionConnection
-{
+/**
+ * One TCP connection at the target: the completions of tasks go in, too.
+ *
+ * After its TCP connection has ended its `state` is `closed`, but it may still have a deadline: its tasks, or its place
+ * in the session, are kept for Time2Wait and Time2Retain (RFC 7143 §8.2). Until `pollTimeout()` gives none, `handleTimeout` is
+ * to be called when that has come; `wake` says that it may have changed.
+ */
+export class TargetConnection extends Connection<TimerName, ConnectionEvent> implements SessionConnection {
   readonly peerAddress: string
   readonly limits: TargetLimits
   readonly host: TargetHost
-  readonly #login: TargetLogin
-  readonly #budget: MemoryBudget
+  readonly counters: RecoveryCounters
+  readonly #life = new TargetConnectionStates()
+  readonly #login: LoginPhase
   #session: TargetSession | undefined
   #fullFeature: FullFeaturePhase | undefined
+  #cid = 0
   #statSN = 1
+  /** The initiator has acknowledged all before it. */
+  #ackedStatSN = 1
+  #retained: RetainedResponses | undefined
+  #snacks: SnackService | undefined
   #transferTag = 0
   /** MaxCmdSN changed without a PDU that says so. */
   #windowMoved = false
+  #isWatchingSequences = false
+  /** Batches that left, and how many had when it was last looked. */
+  #batches = 0
+  #seenBatches = -1
 
   constructor(options: TargetConnectionOptions) {
-    super(options, ['login', 'nop', 'nopAnswer', 'logout', 'drain', 'closing'])
+    super(options, timerNames)
     this.host = options.host
     this.limits = options.limits
-    this.#budget = options.budget
+    this.counters = options.counters ?? new RecoveryCounters()
     this.peerAddress = options.peerAddress
-    this.#login = new TargetLogin(options.host, options.limits, options.peerAddress, options.localAddress)
+    this.#login = new LoginPhase(this, options.budget, options.localAddress)
     this.timers.set('login', options.now + options.limits.loginTimeoutMs)
   }
 
   get session(): TargetSession | undefined {
     return this.#session
+  }
+
+  get cid(): number {
+    return this.#cid
   }
 
   get statSN(): number {
@@ -103,12 +119,40 @@ export class TargetConnection
     return this.#session?.parameters.maxBurstLength ?? 0
   }
 
+  get isRecoverable(): boolean {
+    return this.#retained !== undefined
+  }
+
+  /** What serves SNACKs, at ErrorRecoveryLevel 1 and 2. */
+  get snacks(): SnackService | undefined {
+    return this.#snacks
+  }
+
+  get isWaitingForCleanup(): boolean {
+    return this.#life.isWaitingForCleanup
+  }
+
   // The runtime's side
 
   override pollTransmit(out: TransmitVector): boolean {
     if (this.#owesNopIn) this.enqueue(this.#nopIn(RESERVED_TAG))
     this.#windowMoved = false
-    return super.pollTransmit(out)
+    this.#batches++
+    const more = super.pollTransmit(out)
+    if (this.state === 'closed') this.timers.clear('closing')
+    return more
+  }
+
+  /** Its own deadline, or that of what is kept of its session's lost connections. */
+  override pollTimeout(): Instant | undefined {
+    const own = super.pollTimeout()
+    const shared = this.#session?.connections.deadlineFor(this)
+    return shared === undefined || (own !== undefined && own < shared) ? own : shared
+  }
+
+  override handleTimeout(now: Instant): void {
+    super.handleTimeout(now)
+    this.#session?.connections.expire(now)
   }
 
   override get hasOutput(): boolean {
@@ -116,13 +160,17 @@ export class TargetConnection
   }
 
   protected lost(reason: string): void {
-    if (this.state === 'login') this.emit({ kind: 'dropped', reason: `no end of the login: ${reason}` })
-    else if (this.state === 'full-feature') {
+    if (this.state === 'login') {
+      this.emit({ kind: 'dropped', reason: `no end of the login: ${reason}` })
+      this.#life.machine.on('transportLost')
+    } else if (this.state === 'full-feature') {
       // Many initiators end a discovery session by hanging up.
-      if (this.#session?.identity.type === 'Discovery') this.loggedOut()
+      if (this.#session?.identity.type === 'Discovery') this.emit({ kind: 'logged-out' })
       else this.emit({ kind: 'dropped', reason })
+      this.#lose('transportLost')
+      return
     }
-    this.#cleanUp('connection-lost')
+    this.stop('closed')
   }
 
   // SessionConnection and what the full feature phase uses
@@ -131,9 +179,10 @@ export class TargetConnection
     this.send(new ControlPdu(this, encode, data, advances, sent))
   }
 
-  takeStatSN(): number {
+  takeStatSN(response: Response): number {
     const statSN = this.#statSN
     this.#statSN = serialAdd(statSN, 1)
+    this.#retained?.add(response)
     return statSN
   }
 
@@ -142,8 +191,62 @@ export class TargetConnection
     return this.#transferTag
   }
 
-  /** Answers a PDU with a Reject that carries its header (§11.17). */
-  reject(pdu: ReceivedPdu, reason: RejectReason, explanation: string): void {
+  takeDataAckTag(task: IscsiTask): number {
+    const tag = this.takeTransferTag()
+    this.#snacks?.addDataAckTag(tag, task)
+    return tag
+  }
+
+  forgetDataAckTag(targetTransferTag: number): void {
+    this.#snacks?.forgetDataAckTag(targetTransferTag)
+  }
+
+  /** Whether anybody looks at what the initiator acknowledges. */
+  get watchesStatus(): boolean {
+    return this.#retained !== undefined || (this.#session?.parameters.maxConnections ?? 1) > 1
+  }
+
+  acknowledge(expStatSN: number): void {
+    if (serialDistance(this.#ackedStatSN, expStatSN) <= 0) return
+    if (serialDistance(expStatSN, this.#statSN) < 0) return
+    this.#ackedStatSN = expStatSN
+    this.#retained?.acknowledge(expStatSN)
+    this.#session?.acknowledged()
+  }
+
+  hasAcknowledged(statSN: number): boolean {
+    return serialDistance(statSN, this.#ackedStatSN) >= 0
+  }
+
+  solicitAcknowledgment(sent: () => void): void {
+    if (this.timers.deadline('nopAnswer') === undefined) {
+      this.timers.set('nopAnswer', this.now + this.limits.nopTimeoutMs)
+    }
+    this.send(this.#nopIn(this.takeTransferTag(), sent))
+  }
+
+  sendAsync(notice: AsyncNotice, sent?: () => void): void {
+    const { asyncEvent, lun = 0n, parameter1 = 0, parameter2 = 0, parameter3 = 0, data } = notice
+    this.sendControl(
+      (view, at, numbering) =>
+        encodeAsyncMessage(view, at, {
+          ...numbering,
+          dataSegmentLength: data?.length ?? 0,
+          lun,
+          asyncEvent,
+          asyncVCode: 0,
+          parameter1,
+          parameter2,
+          parameter3,
+        }),
+      data,
+      true,
+      sent,
+    )
+  }
+
+  /** Answers a PDU with a Reject that carries its header (§11.17). `dataSN`: see §11.17.2. */
+  reject(pdu: ReceivedPdu, reason: RejectReason, explanation: string, dataSN = 0): void {
     const header = new Uint8Array(
       pdu.view.buffer,
       pdu.view.byteOffset + pdu.at,
@@ -151,65 +254,91 @@ export class TargetConnection
     ).slice()
     this.sendControl(
       (view, at, numbering) =>
-        encodeReject(view, at, { ...numbering, reason, dataSN: 0, dataSegmentLength: header.length }),
+        encodeReject(view, at, { ...numbering, reason, dataSN, dataSegmentLength: header.length }),
       header,
     )
+    this.counters.countReject(reason)
     this.emit({ kind: 'rejected', reason, explanation })
   }
 
-  /** Ends the connection at once: nothing that is queued is sent. */
   drop(reason: string): void {
     if (this.state === 'closed') return
     this.emit({ kind: 'dropped', reason })
-    this.#cleanUp('connection-lost')
+    if (this.state === 'full-feature') this.#lose('dropped')
+    else {
+      if (this.state === 'login') this.#life.machine.on('transportLost')
+      this.stop('closed')
+    }
   }
 
-  /** Another connection takes its place in the session. */
-  replace(reason: string): void {
-    this.#session = undefined
-    this.drop(reason)
+  depart(how: Departure, reason: string): void {
+    if (this.state !== 'full-feature') return
+    if (how === 'logoutSucceeded') this.#life.machine.on('logoutReceived')
+    this.#life.machine.on(how)
+    this.emit({ kind: 'dropped', reason })
+    this.stop('closed')
   }
 
-  /** Sends what is queued, then closes. */
   closeAfterSending(reason?: string): void {
     if (this.state === 'closing' || this.state === 'closed') return
     if (reason !== undefined) this.emit({ kind: 'dropped', reason })
-    this.#session?.close('connection-lost')
+    if (this.state === 'full-feature') this.#life.machine.on('sessionClosed')
+    this.#close()
+  }
+
+  /** Sends what is queued, then closes. */
+  #close(): void {
     this.stop('closing')
     // A peer that does not read must not keep its connection for ever.
     this.timers.set('closing', this.now + this.limits.nopTimeoutMs)
     this.wake()
   }
 
+  /** Its Logout has been answered: it is no longer in its session. */
   loggedOut(): void {
+    this.#life.machine.on('logoutReceived')
+    this.#life.machine.on('logoutSucceeded')
     this.emit({ kind: 'logged-out' })
+    this.#close()
+  }
+
+  /** For the login phase: the last response has been queued. */
+  loginFailed(status: LoginStatus, reason: string): void {
+    this.#life.machine.on('loginFailed')
+    this.emit({ kind: 'login-failed', status, reason, identity: this.#login.identity })
+    this.#close()
   }
 
   requestLogout(seconds: number, now: Instant): void {
     // It ends by itself, when its last responses have been sent.
-    if (this.state === 'closing') return
+    if (this.state === 'closing' || this.state === 'closed') return
     if (this.state !== 'full-feature' || this.#session?.identity.type === 'Discovery') {
       this.drop('the target is shutting down')
       return
     }
+    this.#life.machine.on('logoutRequested')
     this.timers.set('logout', now + seconds * 1000)
-    this.sendControl((view, at, numbering) =>
-      encodeAsyncMessage(view, at, {
-        ...numbering,
-        dataSegmentLength: 0,
-        lun: 0n,
-        asyncEvent: AsyncEvent.logoutRequest,
-        asyncVCode: 0,
-        parameter1: 0,
-        parameter2: 0,
-        parameter3: seconds,
-      }),
-    )
+    this.sendAsync({ asyncEvent: AsyncEvent.logoutRequest, parameter3: seconds })
   }
 
-  /** Bounds the wait for the data of aborted tasks. */
+  /** Asks for parameter negotiation within `seconds` (§11.9.1, event 4). */
+  requestNegotiation(seconds: number): void {
+    this.sendAsync({ asyncEvent: AsyncEvent.negotiationRequest, parameter3: seconds })
+  }
+
   startDrainTimer(): void {
     this.timers.set('drain', this.now + this.limits.drainTimeoutMs)
+    this.wake()
+  }
+
+  watchSequences(): void {
+    if (this.#isWatchingSequences) return
+    this.#isWatchingSequences = true
+    this.timers.set('sequence', this.now + this.limits.sequenceTimeoutMs)
+  }
+
+  cleanedUp(how: Departure | 'timedOut'): void {
+    this.#life.cleanedUp(how)
     this.wake()
   }
 
@@ -226,157 +355,60 @@ export class TargetConnection
   // PduSink
 
   onPdu(pdu: ReceivedPdu): void {
-    if (this.state === 'login') this.#loginPdu(pdu)
-    else if (this.state === 'full-feature') this.#fullFeature?.receive(pdu)
+    if (this.state === 'login') {
+      this.#life.loginReceived()
+      const loggedIn = this.#login.receive(pdu)
+      if (loggedIn) this.#enterFullFeaturePhase(loggedIn)
+    } else if (this.state === 'full-feature') this.#fullFeature?.receive(pdu)
   }
 
   onFault(fault: PduFault): void {
     const opcode = opcodeName(opcodeOf(fault.view, fault.at))
     switch (fault.kind) {
       case 'header-digest':
+        this.counters.digestErrorHeader++
         this.drop(`header digest error in what looks like a ${opcode}`)
         return
       case 'data-segment-too-long':
       case 'ahs-too-long': {
         const what = fault.kind === 'ahs-too-long' ? 'an AHS' : 'a data segment'
         const reason = `${opcode} announces ${what} of ${fault.lengthBytes} bytes, the limit is ${fault.limitBytes}`
-        if (this.state === 'login') this.#failLogin(refuse(LoginStatus.initiatorError, reason), undefined)
-        else this.drop(reason)
+        if (this.state === 'login') {
+          this.#life.loginReceived()
+          this.#login.fail(refuse(LoginStatus.initiatorError, reason), undefined)
+        } else this.drop(reason)
       }
     }
   }
 
-  // Login
-
-  #loginPdu(pdu: ReceivedPdu): void {
-    const opcode = opcodeOf(pdu.view, pdu.at)
-    if (opcode !== Opcode.loginRequest) {
-      const reason = `${opcodeName(opcode)} before the end of the login`
-      this.#failLogin(refuse(LoginStatus.invalidDuringLogin, reason), undefined)
-      return
-    }
-    const header = decodeLoginRequest(pdu.view, pdu.at)
-    const step = this.#login.request(header, pdu)
-    if (step.kind === 'refusal') this.#failLogin(step, header)
-    else if (step.kind === 'respond') this.#sendLoginResponse(header, step, 0)
-    else this.#enterFullFeaturePhase(header, step)
-  }
-
-  #enterFullFeaturePhase(header: LoginRequest, step: LoginComplete): void {
-    const { identity, keys } = this.#login
-    if (!identity || !keys) throw new Error('a login ended without an identity')
-    const session = identity.tsih === 0 ? this.#newSession(identity, keys, header) : this.#reinstate(identity)
-    if (!(session instanceof TargetSession)) {
-      this.#failLogin(session, header)
-      return
-    }
-    session.connection = this
+  #enterFullFeaturePhase(loggedIn: LoggedIn): void {
+    const { session, identity, keys } = loggedIn
+    this.#cid = identity.cid
     this.#session = session
-    keys.commit(true)
     const { headerDigest, dataDigest, sendSegmentBytes } = connectionParameters(keys)
     this.assembler.headerDigest = headerDigest
     this.assembler.dataDigest = dataDigest
-    this.assembler.maxDataSegmentLength = this.#login.receiveSegmentBytes
+    this.assembler.maxDataSegmentLength = loggedIn.receiveSegmentBytes
     this.#fullFeature = new FullFeaturePhase(this, session, keys)
     this.connectionState = 'full-feature'
+    this.#life.machine.on('loginSucceeded')
     this.timers.clear('login')
     this.timers.set('nop', this.now + this.#silenceLimitMs(identity))
-    this.#sendLoginResponse(
-      header,
-      {
-        kind: 'respond',
-        transit: true,
-        continue: false,
-        csg: step.csg,
-        nsg: LoginStage.fullFeaturePhase,
-        data: step.data,
-      },
-      session.tsih,
-      () => {
-        this.headerDigest = headerDigest
-        this.dataDigest = dataDigest
-        this.sendSegmentBytes = sendSegmentBytes
-      },
-    )
+    session.connections.add(this, loggedIn.oldExpStatSN)
+    loggedIn.respond(() => {
+      this.headerDigest = headerDigest
+      this.dataDigest = dataDigest
+      this.sendSegmentBytes = sendSegmentBytes
+      if (session.isRecoverable) this.#retainResponses(session)
+    })
     this.emit({ kind: 'logged-in', session })
   }
 
-  #newSession(identity: LoginIdentity, keys: Negotiator, header: LoginRequest): TargetSession | LoginRefusal {
-    const session = new TargetSession(this.host, identity, header.cmdSN, this.limits, this.#budget)
-    const home = this.host.establish(identity, session)
-    if (!home.ok) return home
-    session.establish(home, sessionParameters(keys))
-    return session
-  }
-
-  /** Connection reinstatement (§6.3.4) at ErrorRecoveryLevel 0: the tasks of the old connection end without notice. */
-  #reinstate(identity: LoginIdentity): TargetSession | LoginRefusal {
-    const session = this.host.reinstate(identity)
-    if (!(session instanceof TargetSession)) return session
-    if (session.identity.user !== identity.user) {
-      return refuse(LoginStatus.authorizationFailure, 'the session belongs to another user')
-    }
-    session.connection.replace('the initiator logged in again: connection reinstatement')
-    session.terminateTasks()
-    return session
-  }
-
-  #sendLoginResponse(header: LoginRequest, step: LoginRespond, newTsih: number, sent?: () => void): void {
-    // Before there is a session, the numbers are those that it will begin with (§11.12.8).
-    const depth = this.limits.commandDepth
-    this.sendControl(
-      (view, at, numbering) =>
-        encodeLoginResponse(view, at, {
-          transit: step.transit,
-          continue: step.continue,
-          csg: step.csg,
-          nsg: step.nsg,
-          versionMax: 0,
-          versionActive: 0,
-          dataSegmentLength: step.data.length,
-          isid: header.isid,
-          tsih: newTsih || header.tsih,
-          initiatorTaskTag: header.initiatorTaskTag,
-          statSN: numbering.statSN,
-          expCmdSN: this.#session ? numbering.expCmdSN : header.cmdSN,
-          maxCmdSN: this.#session ? numbering.maxCmdSN : serialAdd(header.cmdSN, depth - 1),
-          statusClass: 0,
-          statusDetail: 0,
-        }),
-      step.data,
-      true,
-      sent,
-    )
-  }
-
-  #failLogin(refusal: LoginRefusal, header: LoginRequest | undefined): void {
-    const { status, reason, targetAddress } = refusal
-    const request = header ?? this.#login.first
-    const data = encodeText(targetAddress === undefined ? [] : [['TargetAddress', targetAddress]])
-    this.sendControl(
-      (view, at) =>
-        encodeLoginResponse(view, at, {
-          transit: false,
-          continue: false,
-          csg: 0,
-          nsg: 0,
-          versionMax: 0,
-          versionActive: 0,
-          dataSegmentLength: data.length,
-          isid: request?.isid ?? new Uint8Array(6),
-          tsih: request?.tsih ?? 0,
-          initiatorTaskTag: request?.initiatorTaskTag ?? RESERVED_TAG,
-          statSN: 0,
-          expCmdSN: 0,
-          maxCmdSN: 0,
-          statusClass: status.statusClass,
-          statusDetail: status.statusDetail,
-        }),
-      data,
-    )
-    if (refusal.isFailedProof) this.host.authenticationFailed(this.peerAddress)
-    this.emit({ kind: 'login-failed', status, reason, identity: this.#login.identity })
-    this.closeAfterSending()
+  /** From the StatSN after the last login response on. */
+  #retainResponses(session: TargetSession): void {
+    const { retainedResponses, retainedBytes } = this.limits
+    this.#retained = new RetainedResponses(this.#statSN, retainedResponses, retainedBytes)
+    this.#snacks = new SnackService(this, session, this.#retained)
   }
 
   // Timers
@@ -390,7 +422,8 @@ export class TargetConnection
           reason: `no login within ${this.limits.loginTimeoutMs} ms`,
           identity: this.#login.identity,
         })
-        this.#cleanUp('connection-lost')
+        this.#life.machine.on('loginTimedOut')
+        this.stop('closed')
         return
       case 'nop':
         this.#nopDue()
@@ -404,10 +437,13 @@ export class TargetConnection
         this.drop('the initiator did not log out when asked to')
         return
       case 'drain':
-        this.#session?.abandonOwed()
+        this.#session?.abandonOwed(this)
+        return
+      case 'sequence':
+        this.#sequencesDue()
         return
       case 'closing':
-        this.#cleanUp('connection-lost')
+        this.stop('closed')
     }
   }
 
@@ -420,6 +456,11 @@ export class TargetConnection
   #nopDue(): void {
     const identity = this.#session?.identity
     if (!identity) return
+    if (super.hasOutput && this.#batches === this.#seenBatches) {
+      this.drop('the initiator does not read what it is sent')
+      return
+    }
+    this.#seenBatches = super.hasOutput ? this.#batches : -1
     const limitMs = this.#silenceLimitMs(identity)
     if (this.now - this.lastReceived < limitMs) {
       this.timers.set('nop', this.lastReceived + limitMs)
@@ -432,8 +473,14 @@ export class TargetConnection
     }
   }
 
+  /** Sequences of Data-Out that have not moved since it was looked the last time are timed out (§7.1.4.1). */
+  #sequencesDue(): void {
+    this.#isWatchingSequences = false
+    if (this.#session?.sequencesTimedOut(this)) this.watchSequences()
+  }
+
   /** A NOP-In of our own; with a tag, one that wants an answer. It carries the next StatSN without advancing it. */
-  #nopIn(targetTransferTag: number): ControlPdu {
+  #nopIn(targetTransferTag: number, sent?: () => void): ControlPdu {
     return new ControlPdu(
       this,
       (view, at, numbering) =>
@@ -446,12 +493,15 @@ export class TargetConnection
         }),
       undefined,
       false,
+      sent,
     )
   }
 
-  #cleanUp(closure: SessionClosure): void {
+  /** Without a logout: its session decides what becomes of its tasks. */
+  #lose(event: 'transportLost' | 'dropped'): void {
+    this.#life.lose(event)
     this.connectionState = 'closed'
-    this.#session?.close(closure)
+    this.#session?.connections.lost(this)
     this.stop('closed')
   }
 }

@@ -95,8 +95,8 @@ export interface TargetHost {
   admit(identity: LoginIdentity): LoginAdmission | LoginRefusal
   /** The last login response is about to leave: creates the session's place, ending the one that it reinstates. */
   establish(identity: LoginIdentity, session: TargetSession): SessionHome | LoginRefusal
-  /** The login joins a session that exists: that session, where the connection takes its old one's place (§6.3.4). */
-  reinstate(identity: LoginIdentity): TargetSession | LoginRefusal
+  /** The login names a session that exists, for one more connection or one in the place of another (§6.3.4): that session. */
+  join(identity: LoginIdentity): TargetSession | LoginRefusal
   /** An initiator could not prove who it is; for the limits on guessing. */
   authenticationFailed(peerAddress: string): void
   /** What SendTargets answers (Appendix C); undefined where the value is not allowed in this session. */

@@ -2,54 +2,38 @@ import { assert } from '../base/assert.ts'
 import type { Instant } from '../base/clock.ts'
 import { serialLess } from '../base/serial32.ts'
 import type { ScsiTask } from '../scsi/task.ts'
-import { CommandWindow } from './command-window.ts'
+import { AsyncEvent } from '../pdu/codes.ts'
+import { CommandOrder, type Deliverable } from './command-order.ts'
+import type { CommandWindow } from './command-window.ts'
 import { faultTask } from './data-out-fault.ts'
-import { type IscsiTask, QueuedR2T, type TaskSession } from './iscsi-task.ts'
+import { IscsiTask, QueuedR2T, type TaskSession } from './iscsi-task.ts'
 import type { TargetLimits } from './limits.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { SessionParameters } from './parameters.ts'
+import { RecoveryCounters } from './recovery-counters.ts'
+import { needsFence, ResponseFence } from './response-fence.ts'
+import { RetainedData } from './retained-data.ts'
+import { type ConnectionsOwner, type SessionConnection, SessionConnections } from './session-connections.ts'
 import type { LoginIdentity, SessionClosure, SessionHome, TargetHost } from './target-host.ts'
-import type { Outgoing } from './transmit.ts'
-
-/** The connection, as its session drives it. */
-export interface SessionConnection {
-  send(item: Outgoing): void
-  /** MaxCmdSN changed, and no response is made for it. */
-  announceWindow(): void
-  /** A tag that no other transfer of the connection has. */
-  takeTransferTag(): number
-  /** Ends the connection without a word; the session is already over. */
-  drop(reason: string): void
-  /** Ends the connection; its session goes on with another. */
-  replace(reason: string): void
-  /** Ends the connection when everything that is queued was sent. */
-  closeAfterSending(reason?: string): void
-  /** Asks the initiator to log out (§11.9.1, event 1) within `seconds`. */
-  requestLogout(seconds: number, now: Instant): void
-}
 
 const isOwedAborted = (task: IscsiTask): boolean => task.state === 'owed' && task.aborting
 
-/** A command in the command window. */
-export interface Deliverable {
-  /** Its turn has come. */
-  deliver(): void
-}
-
 /**
- * A session at the target (RFC 7143 §4.3): the command window, the tasks and their buffer memory. Its connection feeds
- * it decoded requests in the order of arrival and takes PDUs to send.
+ * A session at the target (RFC 7143 §4.3): its connections, the command window, the tasks and their buffer memory. Its
+ * connections feed it decoded requests in the order of arrival and take PDUs to send.
  *
- * A task's way: `receive` registers it by its Initiator Task Tag, so that its data finds it; in CmdSN order it is
+ * A task's way: `register` notes it by its Initiator Task Tag, so that its data finds it; in CmdSN order it is
  * delivered; when there is memory for its whole transfer it is submitted to the logical unit; the unit asks for data,
- * or is done; the response goes out when the initiator has sent all that it owes.
+ * or is done; the response goes out when the initiator has sent all that it owes. At ErrorRecoveryLevel 1 and 2 it stays
+ * until the response is acknowledged; at 2 it outlives its connection.
  */
-export class TargetSession implements TaskSession {
+export class TargetSession implements TaskSession, ConnectionsOwner {
   readonly identity: LoginIdentity
-  readonly window: CommandWindow<Deliverable>
+  readonly order: CommandOrder
+  readonly connections: SessionConnections
+  readonly counters: RecoveryCounters
   /** Set when the login ends. */
   parameters!: SessionParameters
-  connection!: SessionConnection
   #home: SessionHome | undefined
   readonly #host: TargetHost
   readonly #limits: TargetLimits
@@ -57,12 +41,14 @@ export class TargetSession implements TaskSession {
   /** Delivered, in order, and waiting for memory. */
   #waiting: IscsiTask[] = []
   #reservedBytes = 0
+  readonly #retained: RetainedData
   readonly #budget: MemoryBudget
   readonly #retry = (): void => this.#submitWaiting()
   #immediateCount = 0
   #endWaiters: (() => void)[] = []
-  /** Initiator task tags of the task management functions in work. */
-  readonly managementTags = new Set<number>()
+  /** Initiator task tags of the task management functions in work, and where they came from. */
+  readonly managementTags = new Map<number, SessionConnection>()
+  readonly #fence: ResponseFence
   #closed = false
 
   constructor(
@@ -71,12 +57,20 @@ export class TargetSession implements TaskSession {
     initialCmdSN: number,
     limits: TargetLimits,
     budget: MemoryBudget,
+    counters = new RecoveryCounters(),
   ) {
     this.#budget = budget
     this.#host = host
     this.identity = identity
     this.#limits = limits
-    this.window = new CommandWindow(initialCmdSN, limits.commandDepth)
+    this.counters = counters
+    this.order = new CommandOrder(initialCmdSN, limits.commandDepth, limits.immediateDepth)
+    this.connections = new SessionConnections(this, limits.nopTimeoutMs)
+    this.#fence = new ResponseFence(
+      () => this.connections.live.values(),
+      (task) => this.resume(task),
+    )
+    this.#retained = new RetainedData(limits.retainedDataBytes, (task) => this.#release(task, 0))
   }
 
   get home(): SessionHome {
@@ -88,8 +82,17 @@ export class TargetSession implements TaskSession {
     return this.#home?.tsih ?? 0
   }
 
+  get window(): CommandWindow<Deliverable> {
+    return this.order.window
+  }
+
   get taskCount(): number {
     return this.#tasks.size
+  }
+
+  /** ErrorRecoveryLevel 1 or 2. */
+  get isRecoverable(): boolean {
+    return this.parameters.errorRecoveryLevel > 0
   }
 
   establish(home: SessionHome, parameters: SessionParameters): void {
@@ -101,16 +104,30 @@ export class TargetSession implements TaskSession {
     return this.#tasks.get(initiatorTaskTag)
   }
 
-  /** All immediate places are taken. */
-  get isImmediateFull(): boolean {
-    return this.#immediateCount >= this.#limits.immediateDepth
+  get tasks(): Iterable<IscsiTask> {
+    return this.#tasks.values()
   }
 
-  /** Registers a task. False where its tag is in use. An aborted task that only waits for data gives its tag up. */
+  /** All immediate places are taken; but each connection always has one (§4.2.2.1). */
+  isImmediateFull(connection: SessionConnection): boolean {
+    if (this.#immediateCount < this.#limits.immediateDepth) return false
+    for (const task of this.#tasks.values()) {
+      if (task.connection === connection && task.command.immediate && task.isPlaced) return true
+    }
+    return false
+  }
+
+  /**
+   * Registers a task. False where its tag is in use. An aborted task that only waits for data, and one whose response
+   * the initiator must have seen, as it has used the tag again, give their tag up.
+   */
   register(task: IscsiTask): boolean {
     const other = this.#tasks.get(task.tag)
-    if (other && !(other.state === 'owed' && other.aborting)) return false
-    if (other) this.#end(other)
+    if (other) {
+      if (isOwedAborted(other)) this.#end(other)
+      else if (other.state === 'sent' && !other.isSuspended) this.forget(other)
+      else return false
+    }
     this.#tasks.set(task.tag, task)
     if (task.command.immediate) this.#immediateCount++
     return true
@@ -120,9 +137,9 @@ export class TargetSession implements TaskSession {
   deliver(task: IscsiTask): void {
     if (task.aborting) {
       // Aborted before its turn: it is here only to move the window on.
-      if (task.holdsPlace && task.state === 'ended') {
-        this.window.complete()
-        this.connection.announceWindow()
+      if (task.state === 'ended') {
+        this.#freePlace(task)
+        this.announceWindow(task.connection)
       }
       return
     }
@@ -130,7 +147,14 @@ export class TargetSession implements TaskSession {
     this.#submitWaiting()
   }
 
-  /** Data-Out arrived for a task. */
+  /** A place of the command window became free without a response: a connection that lives says so. */
+  announceWindow(preferred: SessionConnection): void {
+    const { live, any } = this.connections
+    const connection = live.get(preferred.cid) === preferred ? preferred : any
+    connection?.announceWindow()
+  }
+
+  /** Data-Out arrived for a task, or will not arrive any more. */
   dataArrived(task: IscsiTask): void {
     if (task.state === 'owed') {
       if (!task.isOwed) this.#answer(task)
@@ -142,7 +166,9 @@ export class TargetSession implements TaskSession {
   // TaskOwner
 
   taskWantsData(scsiTask: ScsiTask): void {
-    this.#continueTransfer(scsiTask as IscsiTask)
+    const task = scsiTask as IscsiTask
+    task.wantsData = true
+    this.#continueTransfer(task)
   }
 
   taskDone(scsiTask: ScsiTask): void {
@@ -161,22 +187,44 @@ export class TargetSession implements TaskSession {
     this.#checkEndWaiters()
   }
 
+  /** The initiator of one connection has acknowledged more. */
+  acknowledged(): void {
+    this.#fence.check()
+  }
+
   /** The last PDU of the task is leaving. */
   retire(task: IscsiTask): void {
+    if (!this.isRecoverable || task.state === 'ended') {
+      this.#end(task)
+      this.#submitWaiting()
+      return
+    }
+    task.state = 'sent'
+    this.#freePlace(task)
+    this.#release(task, task.dataInBuffer ? task.dataIn.length : 0)
+    if (task.reservedBytes > 0) this.#retained.add(task)
+    this.#submitWaiting()
+  }
+
+  /** Its response is acknowledged, or there is no room to keep it. */
+  forget(task: IscsiTask): void {
+    task.isSilenced = true
+    task.dropData()
     this.#end(task)
     this.#submitWaiting()
   }
 
   /** Its response has not been made yet: task management can still end it. */
   canAbort(task: IscsiTask): boolean {
-    return !task.aborting && (!task.isDone || task.state === 'owed')
+    return !task.aborting && (!task.isDone || task.state === 'owed' || task.state === 'done')
   }
 
   /** Ends one task by task management: no response will be sent for it. `done` when it has ended. */
   abort(task: IscsiTask, done?: () => void): void {
     if (!this.canAbort(task)) return
     task.aborting = true
-    if (task.state === 'owed') {
+    if (task.state === 'done') this.#answer(task)
+    if (task.isDone) {
       done?.()
       return
     }
@@ -203,46 +251,164 @@ export class TargetSession implements TaskSession {
   whenNothingOwed(done: () => void): void {
     if (this.owedAbortedCount > 0) this.#endWaiters.push(done)
     else done()
+    if (this.#endWaiters.length === 0) return
+    const owing = new Set<SessionConnection>()
+    for (const task of this.#tasks.values()) if (isOwedAborted(task)) owing.add(task.connection)
+    for (const connection of owing) connection.startDrainTimer()
   }
 
   /** The initiator takes too long over the data of aborted tasks: stop waiting for it. */
-  abandonOwed(): void {
-    for (const task of [...this.#tasks.values()]) if (isOwedAborted(task)) this.#end(task)
-    this.connection.announceWindow()
+  abandonOwed(connection: SessionConnection): void {
+    for (const task of [...this.#tasks.values()]) {
+      if (task.connection === connection && isOwedAborted(task)) this.#end(task)
+    }
+    this.announceWindow(connection)
     this.#submitWaiting()
   }
 
-  get isWaitingForOwed(): boolean {
-    return this.#endWaiters.length > 0
-  }
-
-  /** Ends all tasks without notice to the initiator (§6.3.4); the session goes on. */
-  terminateTasks(): void {
-    if (this.#tasks.size > 0) this.home.port.tasksCleared()
-    this.#waiting = []
-    this.managementTags.clear()
-    this.window.takeHeld()
+  /**
+   * Looks for Data-Out that has not moved since the last look: it will be asked for again (§7.1.4.1). Whether some is still
+   * owed to the connection.
+   */
+  sequencesTimedOut(connection: SessionConnection): boolean {
+    let isOwed = false
     for (const task of [...this.#tasks.values()]) {
-      const isSubmitted = task.state === 'submitted' && !task.isDone
-      task.aborting = true
-      if (isSubmitted) this.home.port.abort(task)
-      else this.#end(task)
+      const transfer = task.dataOutTransfer
+      if (task.connection !== connection || task.aborting || !transfer?.isOwed) continue
+      if (transfer.isSilent()) {
+        this.counters.sequenceTimeout++
+        transfer.burstTimedOut()
+        this.dataArrived(task)
+      }
+      isOwed ||= transfer.isOwed
     }
+    return isOwed
   }
 
-  /** Ends the session and all its tasks; the caller deals with the connection. */
+  get hasGap(): boolean {
+    return this.window.heldCount > 0
+  }
+
+  get expCmdSN(): number {
+    return this.window.expCmdSN
+  }
+
+  gapTimedOut(): void {
+    this.counters.fallbackToSessionRecovery++
+    this.drop('commands of a lost connection were not sent again')
+  }
+
+  // ConnectionsOwner
+
+  connectionGone(connection: SessionConnection, keepsTasks: boolean): void {
+    for (const [tag, from] of [...this.managementTags])
+      if (from === connection) this.managementTags.delete(tag)
+    for (const request of this.order.discard(connection)) {
+      if (!(request instanceof IscsiTask)) continue
+      // An ABORT TASK has counted it as received (§7.11).
+      if (request.state === 'ended') this.window.plug(request.command.cmdSN)
+      else this.#end(request)
+    }
+    this.order.deliverReady()
+    this.#fence.check()
+    if (!keepsTasks) {
+      this.terminateTasksOf(connection)
+      return
+    }
+    connection.withdrawTasks()
+    for (const task of [...this.#tasks.values()]) if (task.connection === connection) this.#suspend(task)
+  }
+
+  terminateTasksOf(connection: SessionConnection): number {
+    const tasks = [...this.#tasks.values()].filter((task) => task.connection === connection)
+    const active = tasks.filter((task) => task.state !== 'sent')
+    if (active.length > 0) this.home.port.tasksCleared()
+    for (const task of tasks) this.#terminate(task)
+    this.#submitWaiting()
+    return active.length
+  }
+
+  /** Ends a task without notice to the initiator. */
+  #terminate(task: IscsiTask): void {
+    const isSubmitted = task.state === 'submitted' && !task.isDone
+    task.aborting = true
+    task.dataOutTransfer?.abandonOwed()
+    this.#waiting = this.#waiting.filter((waiting) => waiting !== task)
+    if (isSubmitted) {
+      this.home.port.abort(task)
+      return
+    }
+    if (task.state !== 'responding') task.releaseDataIn()
+    this.#end(task)
+  }
+
+  /** Its connection is gone: it goes on as far as it can without one (§7.2.2). Immediate commands are not recoverable (§7.14). */
+  #suspend(task: IscsiTask): void {
+    if (task.command.immediate || task.aborting) {
+      this.#terminate(task)
+      return
+    }
+    task.isSuspended = true
+    task.dataOutTransfer?.abandonOwed()
+    if (task.state === 'responding') task.state = 'done'
+    else this.dataArrived(task)
+  }
+
+  /** It has a connection again: goes on with what has to be sent. */
+  resume(task: IscsiTask): void {
+    if (task.state === 'done' || task.state === 'sent') this.#respond(task)
+    else this.dataArrived(task)
+  }
+
+  /** Ends the session, its tasks and its connections, at once. */
+  end(closure: SessionClosure, reason: string): void {
+    const live = [...this.connections.live.values()]
+    this.close(closure)
+    const how = closure === 'reinstated' ? closure : 'sessionClosed'
+    for (const connection of live) connection.depart(how, reason)
+  }
+
+  /** A Logout closes the session: the connection that it came over is still to send the response. */
+  closeFrom(connection: SessionConnection): void {
+    const others = [...this.connections.live.values()].filter((other) => other !== connection)
+    this.close('logout')
+    for (const other of others) other.depart('sessionClosed', 'the session was logged out')
+  }
+
+  /** Ends the session, and says so (§11.9.1, event 3). */
+  drop(reason: string): void {
+    for (const connection of this.connections.live.values()) {
+      connection.sendAsync({ asyncEvent: AsyncEvent.sessionDrop })
+    }
+    this.endAfterSending('connection-lost', reason)
+  }
+
+  /** Ends the session; what has been answered already still goes out. */
+  endAfterSending(closure: SessionClosure, reason?: string): void {
+    const live = [...this.connections.live.values()]
+    this.close(closure)
+    for (const connection of live) connection.closeAfterSending(reason)
+  }
+
+  /** Ends the session and all its tasks; the caller deals with the connections. */
   close(closure: SessionClosure): void {
     if (this.#closed) return
     this.#closed = true
+    this.connections.end(closure)
     this.#budget.forget(this.#retry)
     this.#waiting = []
     this.#endWaiters = []
-    this.window.takeHeld()
+    this.order.discardAll()
     for (const task of [...this.#tasks.values()]) {
       task.aborting = true
+      task.dataOutTransfer?.abandonOwed()
       // The logical unit ends those that are with it: it hears of the loss of the nexus.
-      if (task.state !== 'submitted') this.#end(task)
+      if (task.state === 'submitted') continue
+      if (task.state !== 'responding') task.releaseDataIn()
+      this.#end(task)
     }
+    if (closure === 'connection-lost') this.counters.sessionLost++
+    else if (closure === 'reinstated') this.counters.sessionReinstatement++
     this.#host.sessionClosed(this, closure)
   }
 
@@ -250,23 +416,28 @@ export class TargetSession implements TaskSession {
     const transfer = task.dataOutTransfer
     if (!transfer) return
     if (transfer.fault !== undefined) {
-      if (transfer.isOwed) return
+      if (transfer.isOwed || task.failing) return
       task.failing = true
       this.home.port.abort(task)
       return
     }
-    if (transfer.isUnsolicitedOpen) return
+    if (transfer.isUnsolicitedOpen || !task.wantsData) return
     const wantedBytes = task.wantedBytes
     if (transfer.receivedBytes >= wantedBytes) {
       if (transfer.isOwed) return
+      task.wantsData = false
       task.dataOut = transfer.slicesUpTo(wantedBytes)
       this.home.port.resume(task)
       return
     }
+    if (task.isSuspended) return
     for (;;) {
-      const r2t = transfer.nextR2T(wantedBytes, () => this.connection.takeTransferTag())
+      const { isRecovering } = transfer
+      const r2t = transfer.nextR2T(wantedBytes, () => task.connection.takeTransferTag())
       if (!r2t) return
-      this.connection.send(new QueuedR2T(task, r2t))
+      if (isRecovering) this.counters.recoveryR2T++
+      task.connection.send(new QueuedR2T(task, r2t))
+      if (this.isRecoverable) task.connection.watchSequences()
     }
   }
 
@@ -276,6 +447,8 @@ export class TargetSession implements TaskSession {
       if (!task) return
       const limit = this.#limits.sessionBufferBytes
       const reserve = Math.min(task.dataInLimitBytes + task.dataOutLimitBytes, limit)
+      // What is kept in case that it is asked for again makes room for what is asked for now.
+      while (this.#reservedBytes + reserve > limit && this.#retained.dropOldest());
       if (this.#reservedBytes + reserve > limit) return
       if (this.#reservedBytes === 0) this.#budget.reserve(reserve)
       else if (!this.#budget.tryReserve(reserve, this.#retry)) return
@@ -299,12 +472,42 @@ export class TargetSession implements TaskSession {
     if (task.aborting || this.#closed) {
       task.discard()
       this.#end(task)
-      this.connection.announceWindow()
+      this.announceWindow(task.connection)
       this.#submitWaiting()
       return
     }
+    this.#respond(task)
+  }
+
+  /** Sends the result of a task, or keeps it where it has no connection or is behind a fence. */
+  #respond(task: IscsiTask): void {
+    task.state = 'done'
+    if (task.isSuspended || (!this.#fence.isClear && this.#fence.holds(task))) return
     task.state = 'responding'
-    this.connection.send(task)
+    const { connection } = task
+    if (!this.isFenced || !needsFence(task)) connection.send(task)
+    else {
+      const send = (sent: () => void): void => {
+        task.onSent = sent
+        connection.send(task)
+      }
+      this.#fence.raise({ connection, lun: task.lun, send })
+    }
+  }
+
+  /** Fences matter: there are several connections, and it was agreed on (§13.23). */
+  get isFenced(): boolean {
+    return this.connections.live.size > 1 && this.parameters.taskReporting !== 'RFC3720'
+  }
+
+  /** The response to a task management function for many tasks follows all responses of those (§11.6.1). */
+  sendFenced(
+    connection: SessionConnection,
+    lun: number | undefined,
+    send: (sent?: () => void) => void,
+  ): void {
+    if (this.connections.live.size <= 1) send()
+    else this.#fence.raise({ connection, lun, send })
   }
 
   #end(task: IscsiTask): void {
@@ -312,14 +515,29 @@ export class TargetSession implements TaskSession {
     if (task.state === 'owed') task.discard()
     task.state = 'ended'
     task.dataOutTransfer?.release()
+    if (task.recovery) task.connection.forgetDataAckTag(task.recovery.targetTransferTag)
     if (this.#tasks.get(task.tag) === task) this.#tasks.delete(task.tag)
-    const { reservedBytes } = task
-    this.#reservedBytes -= reservedBytes
-    task.reservedBytes = 0
-    if (task.command.immediate) this.#immediateCount--
-    else if (task.holdsPlace) this.window.complete()
+    this.#retained.remove(task)
+    this.#freePlace(task)
     this.#checkEndWaiters()
-    this.#budget.release(reservedBytes)
+    this.#release(task, 0)
+  }
+
+  #freePlace(task: IscsiTask): void {
+    if (!task.isPlaced) return
+    if (task.command.immediate) this.#immediateCount--
+    else if (!task.holdsPlace) return
+    else this.window.complete()
+    task.isPlaced = false
+  }
+
+  /** Gives back what it has reserved beyond `bytes`. */
+  #release(task: IscsiTask, bytes: number): void {
+    const released = task.reservedBytes - bytes
+    if (released <= 0) return
+    task.reservedBytes = bytes
+    this.#reservedBytes -= released
+    this.#budget.release(released)
   }
 
   /** Aborted tasks whose data is still to come. */
@@ -334,5 +552,10 @@ export class TargetSession implements TaskSession {
     const waiters = this.#endWaiters
     this.#endWaiters = []
     for (const done of waiters) done()
+  }
+
+  /** Asks every connection's initiator to log out. */
+  requestLogout(seconds: number, now: Instant): void {
+    for (const connection of this.connections.live.values()) connection.requestLogout(seconds, now)
   }
 }

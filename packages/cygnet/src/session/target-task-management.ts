@@ -7,86 +7,139 @@ import {
 } from '../pdu/task-management.ts'
 import { serialLess } from '../base/serial32.ts'
 import { lunOf } from './lun-number.ts'
+import { reassign } from './reassignment.ts'
 import type { TargetConnection } from './target-connection.ts'
 import type { TargetSession } from './target-session.ts'
 
 const Response = TaskManagementResponseCode
+const Function = TaskManagementFunction
 
-/** What task management needs of the full feature phase. */
-export interface TaskManagementPhase {
+/** `additional`: additional response information, 24 bits (RFC 7144 §6.4.1). */
+type Respond = (response: number, additional?: number) => void
+
+/** A request that is being carried out. */
+interface Management {
   readonly connection: TargetConnection
   readonly session: TargetSession
-  inOrder(immediate: boolean, cmdSN: number, run: () => void): void
-  deliverReady(): void
-  afterCommands(cmdSN: number, run: () => void): boolean
+  readonly request: TaskManagementRequest
+  readonly respond: Respond
 }
 
-type Respond = (response: number) => void
-type Handler = (phase: TaskManagementPhase, request: TaskManagementRequest, respond: Respond) => void
-
-const answer =
-  (response: number): Handler =>
-  (_phase, _request, respond) =>
-    respond(response)
+type Handler = (management: Management) => void
 
 /** Task management functions (RFC 7143 §11.5.1). What is not here is not supported. */
 const functions: Readonly<Record<number, Handler>> = {
-  [TaskManagementFunction.abortTask]: abortTask,
-  [TaskManagementFunction.abortTaskSet]: manageGroup,
-  [TaskManagementFunction.clearTaskSet]: manageGroup,
-  [TaskManagementFunction.logicalUnitReset]: manageGroup,
-  [TaskManagementFunction.targetWarmReset]: manageGroup,
-  [TaskManagementFunction.targetColdReset]: manageGroup,
-  // ErrorRecoveryLevel 2 only (§7.2.2).
-  [TaskManagementFunction.taskReassign]: answer(Response.taskReassignmentNotSupported),
+  [Function.abortTask]: abortTask,
+  [Function.abortTaskSet]: manageGroup,
+  [Function.clearAca]: manageUnit,
+  [Function.clearTaskSet]: manageGroup,
+  [Function.logicalUnitReset]: manageGroup,
+  [Function.targetWarmReset]: manageGroup,
+  [Function.targetColdReset]: manageGroup,
+  [Function.taskReassign]: ({ connection, session, request, respond }) =>
+    reassign(connection, session, request, respond),
 }
 
-const isTargetReset = (request: TaskManagementRequest): boolean =>
-  request.function === TaskManagementFunction.targetWarmReset ||
-  request.function === TaskManagementFunction.targetColdReset
+/** Those of RFC 7144, at iSCSIProtocolLevel 2 and above. */
+const functionsOfLevel2: Readonly<Record<number, Handler>> = {
+  [Function.queryTask]: queryTask,
+  [Function.queryTaskSet]: manageUnit,
+  [Function.itNexusReset]: manageGroup,
+  [Function.queryAsynchronousEvent]: manageUnit,
+}
+
+/** For all units that the nexus sees: nothing of what comes before it is waited for (§4.2.3.3 b). */
+const targetWide: ReadonlySet<number> = new Set([
+  Function.targetWarmReset,
+  Function.targetColdReset,
+  Function.itNexusReset,
+])
+
+/** §4.2.2.3.4 b and e: no response of the tasks that it covers may come after its own. */
+const fenced: ReadonlySet<number> = new Set([
+  Function.abortTaskSet,
+  Function.clearAca,
+  Function.clearTaskSet,
+  Function.logicalUnitReset,
+  ...targetWide,
+])
 
 /** A Task Management Function Request: the response follows all responses of the tasks that it covers. */
-export function manageTasks(phase: TaskManagementPhase, pdu: ReceivedPdu): void {
+export function manageTasks(connection: TargetConnection, session: TargetSession, pdu: ReceivedPdu): void {
   const request = decodeTaskManagementRequest(pdu.view, pdu.at)
-  const { connection, session } = phase
   const { managementTags } = session
   if (managementTags.has(request.initiatorTaskTag) || session.task(request.initiatorTaskTag)) {
     connection.reject(pdu, RejectReason.taskInProgress, 'the initiator task tag is in use')
     return
   }
-  // They may have to wait for data or commands, so there is a limit; a target reset, the last resort, has a place left.
-  const limit = connection.limits.immediateDepth + (isTargetReset(request) ? 1 : 0)
-  if (request.immediate && managementTags.size >= limit) {
+  // They may have to wait for data or commands, so there is a limit; a target reset, the last resort, has a place left, and
+  // each connection always has one (§4.2.2.1).
+  const limit = connection.limits.immediateDepth + (targetWide.has(request.function) ? 1 : 0)
+  const hasOne = [...managementTags.values()].includes(connection)
+  if (request.immediate && managementTags.size >= limit && hasOne) {
     connection.reject(pdu, RejectReason.immediateCommandReject, 'too many task management functions')
     return
   }
-  phase.inOrder(request.immediate, request.cmdSN, () => {
-    const run = functions[request.function] ?? answer(Response.functionNotSupported)
-    managementTags.add(request.initiatorTaskTag)
-    run(phase, request, (response) => {
-      managementTags.delete(request.initiatorTaskTag)
-      connection.sendControl((view, at, numbering) =>
-        encodeTaskManagementResponse(view, at, {
-          ...numbering,
-          response,
-          initiatorTaskTag: request.initiatorTaskTag,
-        }),
-      )
-    })
+  session.order.inOrder(connection, request.immediate, request.cmdSN, () => {
+    managementTags.set(request.initiatorTaskTag, connection)
+    const run =
+      functions[request.function] ??
+      (session.parameters.iSCSIProtocolLevel >= 2 ? functionsOfLevel2[request.function] : undefined)
+    const respond: Respond = (response, additional = 0) => {
+      const send = (sent?: () => void): void =>
+        answer(connection, session, request, response, additional, sent)
+      if (!fenced.has(request.function)) send()
+      else {
+        const lun = targetWide.has(request.function) ? undefined : lunOf(request.lun)
+        session.sendFenced(connection, lun, send)
+      }
+    }
+    if (run) run({ connection, session, request, respond })
+    else respond(Response.functionNotSupported)
   })
 }
 
+function answer(
+  connection: TargetConnection,
+  session: TargetSession,
+  request: TaskManagementRequest,
+  response: number,
+  additional: number,
+  sent: (() => void) | undefined,
+): void {
+  session.managementTags.delete(request.initiatorTaskTag)
+  connection.sendControl(
+    (view, at, numbering) => {
+      encodeTaskManagementResponse(view, at, {
+        ...numbering,
+        response,
+        initiatorTaskTag: request.initiatorTaskTag,
+      })
+      if (additional !== 0) view.setUint32(at + 8, additional << 8)
+    },
+    undefined,
+    true,
+    sent,
+  )
+}
+
 /** §11.6.1: done where the task is here, or its command is still to come; else the task does not exist. */
-function abortTask(phase: TaskManagementPhase, request: TaskManagementRequest, respond: Respond): void {
-  const { session, connection } = phase
+function abortTask({ connection, session, request, respond }: Management): void {
   const task = session.task(request.referencedTaskTag)
+  if (task?.isSuspended && task.state === 'sent') {
+    // §11.5.1: its status comes again, here, and the response after it.
+    task.resendOn(connection, task.firstDataSN + task.dataInPdus)
+    session.resume(task)
+    respond(Response.functionComplete)
+    return
+  }
   if (task && session.canAbort(task)) {
     session.abort(task, () => {
       respond(Response.functionComplete)
       // Data that R2Ts have asked for may still come, or never: the first such task starts the wait for all.
-      if (session.owedAbortedCount === 1) connection.startDrainTimer()
+      if (session.owedAbortedCount === 1) task.connection.startDrainTimer()
     })
-    phase.deliverReady()
+    session.order.deliverReady()
     return
   }
   if (session.managementTags.has(request.referencedTaskTag)) {
@@ -97,28 +150,38 @@ function abortTask(phase: TaskManagementPhase, request: TaskManagementRequest, r
   const isEarlier = serialLess(request.refCmdSN, request.cmdSN)
   if (!task && isEarlier && session.window.plug(request.refCmdSN)) {
     respond(Response.functionComplete)
-    phase.deliverReady()
+    session.order.deliverReady()
     return
   }
   respond(Response.taskDoesNotExist)
 }
 
+/** RFC 7144 §6.4.2. */
+function queryTask({ session, request, respond }: Management): void {
+  const task = session.task(request.referencedTaskTag)
+  const isHere = task !== undefined && !task.aborting && task.state !== 'sent' && task.state !== 'responding'
+  respond(isHere ? Response.functionSucceeded : Response.functionComplete)
+}
+
+/** Functions about a unit that end no task. */
+function manageUnit({ session, request, respond }: Management): void {
+  session.home.port.manage(request.function, lunOf(request.lun), respond)
+}
+
 /** Functions for many tasks: the units abort theirs, then the initiator's outstanding data is waited for (§4.2.3.3). */
-function manageGroup(phase: TaskManagementPhase, request: TaskManagementRequest, respond: Respond): void {
-  const { session, connection } = phase
-  const isTargetWide = isTargetReset(request)
+function manageGroup({ connection, session, request, respond }: Management): void {
+  const isTargetWide = targetWide.has(request.function)
   const lun = isTargetWide ? undefined : lunOf(request.lun)
   const run = (): void => {
     session.abortOutside(lun, request.cmdSN)
     session.home.port.manage(request.function, lun ?? 0, (response) => {
       session.whenNothingOwed(() => respond(response))
-      if (session.isWaitingForOwed) connection.startDrainTimer()
     })
   }
   if (isTargetWide) {
     session.abortOutside(lun, request.cmdSN)
     session.window.plugBelow(request.cmdSN)
     run()
-    phase.deliverReady()
-  } else if (!phase.afterCommands(request.cmdSN, run)) respond(Response.functionRejected)
+    session.order.deliverReady()
+  } else if (!session.order.afterCommands(connection, request.cmdSN, run)) respond(Response.functionRejected)
 }

@@ -321,7 +321,6 @@ describe('§11.5.1 functions for many tasks', () => {
 describe('§11.6.1 what is not done', () => {
   for (const [code, response] of [
     [Function.taskReassign, Response.taskReassignmentNotSupported],
-    [Function.clearAca, Response.functionNotSupported],
     [0, Response.functionNotSupported],
     [Function.queryTask, Response.functionNotSupported],
     [127, Response.functionNotSupported],

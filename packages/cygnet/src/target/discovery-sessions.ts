@@ -30,8 +30,7 @@ export class DiscoverySessions implements Iterable<TargetSession> {
       const { initiatorName, isid, localAddress } = other.identity
       if (initiatorName !== identity.initiatorName || isid !== identity.isid) continue
       if (localAddress !== identity.localAddress) continue
-      other.close('reinstated')
-      other.connection.drop('the initiator logged in again: session reinstatement')
+      other.end('reinstated', 'the initiator logged in again: session reinstatement')
     }
     this.#sessions.add(session)
     this.#lastTsih = (this.#lastTsih % 0xffff) + 1

@@ -4,7 +4,8 @@ import { describe, test } from 'node:test'
 import { LoginStatus } from '../pdu/login-status.ts'
 import { defaultTargetLimits } from '../session/limits.ts'
 import type { LoginIdentity, LoginRefusal, SessionHome, TargetHost } from '../session/target-host.ts'
-import { type SessionConnection, TargetSession } from '../session/target-session.ts'
+import type { SessionConnection } from '../session/session-connections.ts'
+import { TargetSession } from '../session/target-session.ts'
 import type { AccessRule } from './access.ts'
 import { parseAddressRange } from './address-range.ts'
 import { IscsiTarget } from './iscsi-target.ts'
@@ -40,7 +41,8 @@ function logIn(target: IscsiTarget, changes: Partial<LoginIdentity> = {}): Login
     sessionClosed: (closed, closure) => target.closed(closed, closure),
   }
   const connection: Partial<SessionConnection> = {
-    drop(reason) {
+    cid: 1,
+    depart(_how, reason) {
       drops.push(reason)
     },
   }
@@ -51,9 +53,11 @@ function logIn(target: IscsiTarget, changes: Partial<LoginIdentity> = {}): Login
     defaultTargetLimits,
     new MemoryBudget(2 ** 30),
   )
-  session.connection = connection as SessionConnection
   const home = target.establish(session.identity, session, GROUP)
-  if (home.ok) session.establish(home, {} as TargetSession['parameters'])
+  if (home.ok) {
+    session.establish(home, {} as TargetSession['parameters'])
+    session.connections.add(connection as SessionConnection, 0)
+  }
   return { session, home, drops }
 }
 
@@ -127,7 +131,7 @@ describe('connection reinstatement and access rules', () => {
     const target = newTarget(access)
     const { session } = logIn(target)
     const again = { ...identity, tsih: session.tsih, peerAddress: '10.0.0.1:50001' }
-    assert.equal(target.findReinstated(again, GROUP), session)
+    assert.equal(target.findJoined(again, GROUP), session)
   })
 
   test('from an address with other rights, or with none for this user, it does not', () => {
@@ -135,7 +139,7 @@ describe('connection reinstatement and access rules', () => {
     const { session } = logIn(target)
     for (const address of ['10.0.0.2', '10.0.0.3', '10.0.0.4']) {
       const elsewhere = { ...identity, tsih: session.tsih, peerAddress: `${address}:50001` }
-      assertRefused(target.findReinstated(elsewhere, GROUP), LoginStatus.authorizationFailure)
+      assertRefused(target.findJoined(elsewhere, GROUP), LoginStatus.authorizationFailure)
     }
   })
 })

@@ -1,6 +1,8 @@
 import type { LogicalUnit } from '../device/logical-unit.ts'
+import type { TargetPortGroups } from '../device/target-port-groups.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
+import type { AccessState } from '../scsi/target-port-groups.ts'
 import type { Nexus } from '../scsi/task.ts'
 import type { LoginIdentity, LoginRefusal, SessionClosure, SessionHome } from '../session/target-host.ts'
 import { refuse } from '../session/target-host.ts'
@@ -18,6 +20,8 @@ export interface TargetOptions {
   readonly units: ReadonlyMap<number, LogicalUnit>
   /** Portal groups that it is reached through; all where not given. */
   readonly groups?: ReadonlySet<number>
+  /** How good the path through each portal group is; the same object as its units have. */
+  readonly portGroups?: TargetPortGroups
   readonly auth?: AuthPolicy
   /** The first rule that fits decides. */
   readonly access: readonly AccessRule[]
@@ -47,6 +51,7 @@ export class IscsiTarget {
   readonly moved: TargetOptions['moved']
   readonly isRemoved: boolean
   readonly #groups: ReadonlySet<number> | undefined
+  readonly #portGroups: TargetPortGroups | undefined
   readonly #access: readonly AccessRule[]
   readonly #maxSessions: number
   readonly #sessions = new Map<TargetSession, Place>()
@@ -61,6 +66,7 @@ export class IscsiTarget {
     this.isRemoved = options.removed ?? false
     this.#maxSessions = options.maxSessions ?? LARGEST_TSIH
     this.#groups = options.groups
+    this.#portGroups = options.portGroups
     this.#access = options.access
   }
 
@@ -76,12 +82,26 @@ export class IscsiTarget {
     return this.#groups === undefined || this.#groups.has(group)
   }
 
+  /** How good the path through a portal group is. */
+  accessState(group: number): AccessState {
+    return this.#portGroups?.stateOf(group) ?? 'optimized'
+  }
+
+  /**
+   * Changes how good the path through a portal group is, for all units (SPC-5 §5.18): every initiator hears of it.
+   * @throws {RangeError} for a portal group that does not serve the target
+   */
+  setAccessState(group: number, state: AccessState): void {
+    if (!this.#portGroups) throw new RangeError('the target was made without port groups')
+    this.#portGroups.set(new Map([[group, state]]))
+  }
+
   accessFor(applicant: Applicant): AccessRule | undefined {
     return findAccess(this.#access, applicant)
   }
 
-  /** Whether a new connection to an existing session may come; the session, where it is a reinstatement (§6.3.4). */
-  findReinstated(identity: LoginIdentity, group: number): TargetSession | LoginRefusal {
+  /** The session that a connection wants to join, or to be reinstated in (§4.3, §6.3.4), where it may. */
+  findJoined(identity: LoginIdentity, group: number): TargetSession | LoginRefusal {
     const session = this.#find(identity, group)
     if (session === undefined || session.tsih !== identity.tsih) {
       if (this.#isElsewhere(identity)) {
@@ -89,9 +109,6 @@ export class IscsiTarget {
         return refuse(LoginStatus.cannotIncludeInSession, reason)
       }
       return refuse(LoginStatus.sessionDoesNotExist, `there is no session with TSIH ${identity.tsih}`)
-    }
-    if (session.identity.cid !== identity.cid) {
-      return refuse(LoginStatus.tooManyConnections, 'the session has its one connection')
     }
     // From another address, another rule may decide: the session would keep what the old one allowed.
     if (this.#ruleFor(identity) === this.#sessions.get(session)?.rule) return session
@@ -107,8 +124,7 @@ export class IscsiTarget {
       if (!mayReinstate(existing.identity, identity)) {
         return refuse(LoginStatus.authorizationFailure, 'the initiator port has a session of another user')
       }
-      existing.close('reinstated')
-      existing.connection.drop('the initiator logged in again: session reinstatement')
+      existing.end('reinstated', 'the initiator logged in again: session reinstatement')
     }
     if (this.#sessions.size >= this.#maxSessions && !this.#endDiscovery()) {
       return refuse(LoginStatus.outOfResources, `the target has its ${this.#maxSessions} sessions`)
@@ -141,15 +157,14 @@ export class IscsiTarget {
 
   /** TARGET COLD RESET: as at power on, nobody is logged in (§11.5.1). */
   dropAllSessions(reason: string): void {
-    for (const session of [...this.#sessions.keys()]) session.connection.closeAfterSending(reason)
+    for (const session of [...this.#sessions.keys()]) session.drop(reason)
   }
 
   /** I_T NEXUS RESET: its connections count as timed out (RFC 7144 §6.3). */
   dropSession(nexus: Nexus, reason: string): void {
     for (const [session, { port }] of this.#sessions) {
       if (port.nexus !== nexus) continue
-      session.close('connection-lost')
-      session.connection.closeAfterSending(reason)
+      session.endAfterSending('connection-lost', reason)
       return
     }
   }
@@ -161,8 +176,7 @@ export class IscsiTarget {
   /** Ends the oldest discovery session, which need not have proven anything: those keep nobody out. */
   #endDiscovery(): boolean {
     const session = [...this.#sessions.keys()].find(({ identity }) => identity.type === 'Discovery')
-    session?.close('reinstated')
-    session?.connection.drop('another session needs its place')
+    session?.end('reinstated', 'another session needs its place')
     return session !== undefined
   }
 

@@ -317,7 +317,8 @@ describe('§11.5.1 task management reaches the units', () => {
   const Function = TaskManagementFunction
 
   function manage(peer: TestPeer, code: number, lun = 0n): number {
-    return asTask(peer.taskManagement({ function: code, lun }).at(-1)).response
+    const answers = peer.taskManagement({ function: code, lun })
+    return asTask(answers.find(({ name }) => name !== 'Asynchronous Message')).response
   }
 
   test('each function does what it says, to its unit', () => {

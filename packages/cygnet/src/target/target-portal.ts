@@ -91,9 +91,9 @@ export class TargetPortal implements TargetHost {
     return this.#node.discoverySessions.establish(identity, session, this.options.group)
   }
 
-  reinstate(identity: LoginIdentity): TargetSession | LoginRefusal {
+  join(identity: LoginIdentity): TargetSession | LoginRefusal {
     const target = this.#node.targets.get(identity.targetName)
-    if (target) return target.findReinstated(identity, this.options.group)
+    if (target) return target.findJoined(identity, this.options.group)
     return refuse(LoginStatus.sessionDoesNotExist, 'a discovery session has one connection')
   }
 
