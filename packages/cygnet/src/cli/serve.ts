@@ -29,6 +29,7 @@ interface ServeOptions {
   readonly blockSize?: '512' | '4096'
   readonly readOnly?: true
   readonly memory?: number
+  readonly state?: string
   readonly logLevel?: LogLevel
 }
 
@@ -64,6 +65,10 @@ export function serveCommand(): Command {
       '--memory <SIZE>',
       'serve a disk in memory, after the images; it is gone at the end',
       checked(parseSize),
+    )
+    .option(
+      '--state <FOLDER>',
+      'where disks remember persistent reservations (default: in a file beside each image)',
     )
     .addOption(new Option('--log-level <LEVEL>', 'least level that is logged').choices(logLevels))
     .showHelpAfterError('(cygnet serve --help shows the options)')
@@ -116,6 +121,7 @@ function stateOfImages(images: readonly string[], options: ServeOptions): Desire
     ...(options.target !== undefined && { targetName: options.target }),
     blockSizeBytes: options.blockSize === '4096' ? 4096 : 512,
     readOnly: options.readOnly ?? false,
+    ...(options.state !== undefined && { stateFolder: options.state }),
     ...(options.logLevel && { logLevel: options.logLevel }),
   })
 }

@@ -15,6 +15,7 @@ export interface OpenDisk {
   /** For people: the image's path. */
   readonly name: string
   readonly sizeBytes: number
+  readonly medium: MediumState
   readonly store: BackingStore
 }
 
@@ -32,7 +33,7 @@ export async function openDisks(io: DiskIO, luns: readonly LunState[]): Promise<
       const store = new CheckerStore(await openStore(io, medium, readOnly))
       const { sizeBytes } = store.geometry
       const isReadOnly = readOnly || !store.can.write
-      open.push({ lun, blockSizeBytes, readOnly: isReadOnly, name, sizeBytes, store })
+      open.push({ lun, blockSizeBytes, readOnly: isReadOnly, name, sizeBytes, medium, store })
       checkWholeBlocks(name, sizeBytes, blockSizeBytes)
     }
     return open

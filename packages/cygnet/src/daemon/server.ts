@@ -23,6 +23,7 @@ import { closeDisks, type OpenDisk } from './disks.ts'
 import { drain } from './drain.ts'
 import { newPortal } from './portals.ts'
 import { type OpenTarget, openTargets } from './targets.ts'
+import { UnitRecords } from './unit-records.ts'
 
 /** Data of commands in work, over all sessions; less on a small machine. */
 const SERVER_BUFFER_BYTES = 1024 * 1024 * 1024
@@ -53,7 +54,7 @@ export interface RunningServer {
 
 /**
  * Opens the disks of all targets and serves them.
- * @throws {CygnetError} LISTEN_FAILED, TLS_FILE, TLS_PSK, TLS_OPTIONS, or what `openDisks` throws
+ * @throws {CygnetError} LISTEN_FAILED, STATE_FOLDER, STATE_UNREADABLE, STATE_INVALID, TLS_FILE, TLS_PSK, TLS_OPTIONS, or what `openDisks` throws
  */
 export async function startServer({ state, secrets, log }: ServerOptions): Promise<RunningServer> {
   const { calls, reason } = loadSystemCalls()
@@ -64,7 +65,8 @@ export async function startServer({ state, secrets, log }: ServerOptions): Promi
   const pool = new BufferPool()
   const maxSessions = state.limits.sessionsPerTarget
   const io = new NodeDiskIO(calls)
-  const targets = await openTargets(state.targets, { io, pool, secrets, maxSessions })
+  const records = new UnitRecords(state.stateFolder, log)
+  const targets = await openTargets(state.targets, { io, pool, secrets, records, maxSessions })
   const disks = targets.flatMap((target) => target.disks)
   const node = new TargetNode({
     targets: targets.map(({ target }) => target),
@@ -106,7 +108,8 @@ export async function startServer({ state, secrets, log }: ServerOptions): Promi
       log.info('stopping')
       for (const server of servers) server.stopListening()
       await drain(servers)
-      for (const session of [...node.sessions()]) session.end('connection-lost', 'the target is shutting down')
+      for (const session of [...node.sessions()])
+        session.end('connection-lost', 'the target is shutting down')
       for (const server of servers) server.destroyConnections()
       await closeTargets(targets, log)
       log.info('stopped')

@@ -1,5 +1,6 @@
 import type { BufferPool } from '../base/pool.ts'
 import { DiskUnit } from '../device/disk-unit.ts'
+import { TargetPortGroups } from '../device/target-port-groups.ts'
 import type { DiskIO } from '../store/disk-io.ts'
 import type { AccessRule } from '../target/access.ts'
 import { parseAddressRange } from '../target/address-range.ts'
@@ -11,6 +12,7 @@ import type { Secrets } from './config/secrets.ts'
 import type { AccessRuleState, MovedState, TargetState } from './config/state.ts'
 import { closeDisks, type OpenDisk, openDisks } from './disks.ts'
 import { unitIdentity } from './identity.ts'
+import type { UnitRecords } from './unit-records.ts'
 
 /** A target with its disks open. */
 export interface OpenTarget {
@@ -24,6 +26,7 @@ export interface TargetSurroundings {
   readonly io: DiskIO
   readonly pool: BufferPool
   readonly secrets: Secrets
+  readonly records: UnitRecords
   readonly maxSessions: number
 }
 
@@ -46,14 +49,18 @@ export async function openTargets(
 }
 
 async function openTarget(state: TargetState, surroundings: TargetSurroundings): Promise<OpenTarget> {
-  const { io, pool, secrets, maxSessions } = surroundings
+  const { io, secrets, maxSessions } = surroundings
+  const portGroups = new TargetPortGroups(
+    state.groups.map((group, i) => [group, state.paths[i] ?? 'optimized']),
+  )
   const disks = await openDisks(io, state.luns)
-  const units = new Map(disks.map((disk) => [disk.lun, unitOf(disk, state.name, pool)]))
+  const units = new Map(disks.map((disk) => [disk.lun, unitOf(disk, state.name, portGroups, surroundings)]))
   const target = new IscsiTarget({
     name: state.name,
     alias: state.alias,
     units,
     groups: new Set(state.groups),
+    portGroups,
     auth: authPolicyOf(state.auth, secrets),
     access: state.access.map(accessRule),
     maxSessions,
@@ -63,9 +70,24 @@ async function openTarget(state: TargetState, surroundings: TargetSurroundings):
   return { state, disks, units, target }
 }
 
-function unitOf(disk: OpenDisk, targetName: string, pool: BufferPool): DiskUnit {
+function unitOf(
+  disk: OpenDisk,
+  targetName: string,
+  portGroups: TargetPortGroups,
+  { pool, records }: TargetSurroundings,
+): DiskUnit {
   const { store, blockSizeBytes, readOnly, lun } = disk
-  return new DiskUnit({ store, pool, blockSizeBytes, readOnly, identity: unitIdentity(targetName, lun) })
+  const identity = unitIdentity(targetName, lun)
+  const itsRecords = records.open(disk, identity)
+  return new DiskUnit({
+    store,
+    pool,
+    blockSizeBytes,
+    readOnly,
+    identity,
+    portGroups,
+    ...(itsRecords && { records: itsRecords }),
+  })
 }
 
 export const movedTo = ({ to, permanent }: MovedState): { address: string; permanent: boolean } => ({

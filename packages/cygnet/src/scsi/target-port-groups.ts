@@ -14,7 +14,9 @@ export const accessStateCodes = {
 /** How a logical unit is reached through a target port group: `optimized` and `non-optimized` are active. */
 export type AccessState = keyof typeof accessStateCodes
 
-export const accessStates = Object.keys(accessStateCodes) as readonly AccessState[]
+/** States that an administrator, or SET TARGET PORT GROUPS, can ask for. */
+export const settableAccessStates = ['optimized', 'non-optimized', 'standby', 'unavailable'] as const
+export type SettableAccessState = (typeof settableAccessStates)[number]
 
 /** STATUS CODE: what brought the state about, since power on. */
 export const AccessStatus = { none: 0, explicit: 1, implicit: 2 } as const
@@ -62,9 +64,6 @@ export function encodePortGroups(groups: readonly PortGroupReport[], isExtended:
   return bytes
 }
 
-/** States that SET TARGET PORT GROUPS can ask for. */
-const settable: readonly AccessState[] = ['optimized', 'non-optimized', 'standby', 'unavailable']
-
 /**
  * SET TARGET PORT GROUPS: 4 reserved bytes, then for each group
  *   0  ASYMMETRIC ACCESS STATE(3-0)   2  TARGET PORT GROUP (2)
@@ -78,7 +77,7 @@ export function decodeSetPortGroups(
   const changes = new Map<number, AccessState>()
   for (let at = 4; at < list.length; at += 4) {
     const code = get8(list, at) & 0x0f
-    const state = settable.find((each) => accessStateCodes[each] === code)
+    const state = settableAccessStates.find((each) => accessStateCodes[each] === code)
     const group = get16(list, at + 2)
     if (state === undefined) return invalidParameterField(at, 3)
     if (!groups.has(group)) return invalidParameterField(at + 2)

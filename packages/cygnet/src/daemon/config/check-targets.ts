@@ -20,6 +20,7 @@ export function checkTargets(part: SoundPart): Finding[] {
     const path = ['targets', key]
     findings.push(...checkName(key, firstOfName, path))
     findings.push(...checkGroups(part, target, path))
+    findings.push(...checkPaths(part, target, path))
     findings.push(...checkContent(part, target, path))
     for (const [i, rule] of (target.access ?? []).entries())
       findings.push(...checkRule(part, rule, target, path, i))
@@ -63,6 +64,17 @@ function checkGroups(part: SoundPart, { groups = [] }: TargetConfig, path: Path)
     const expected = `a group that a portal has: ${[...known].join(', ')}`
     const remedy = `choose one of them, or add a portal with group: ${group}`
     return [errorAt(at, { expected, found: String(group), remedy })]
+  })
+}
+
+/** States of paths are for groups that serve the target. */
+function checkPaths(part: SoundPart, { groups, paths }: TargetConfig, path: Path): Finding[] {
+  if (!part.isWhole(part.inFile(['portals']))) return []
+  const known = new Set(groups ?? part.config.portals.map(({ group }) => group))
+  return Object.keys(paths).flatMap((key) => {
+    if (known.has(Number(key))) return []
+    const expected = `a portal group that serves the target: ${[...known].join(', ')}`
+    return [errorAtKey([...path, 'paths', key], { expected, found: key, remedy: 'correct or remove it' })]
   })
 }
 

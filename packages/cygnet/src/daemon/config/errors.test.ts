@@ -89,7 +89,7 @@ const cases: Readonly<Record<string, readonly [yaml: string, message: RegExp][]>
       /an address as HOST:PORT, found "::1": put an IPv6 address in brackets/,
     ],
     [`portals:\n  - listen: ▸127.0.0.1:70000\n${target}`, /0 to 65535/],
-    [portal('group: ▸65536'), /a whole number from 0 to 65535, found 65536/],
+    [portal('group: ▸65536'), /a whole number from 1 to 65535, found 65536/],
     [portal('group: ▸1.5'), /whole number.*found 1\.5/],
     [portal('- listen: ▸127.0.0.1').replace('    -', '  -'), /no other portal listens on.*portals\[0\]/],
     [`portals:\n  - listen: 0.0.0.0\n  - listen: ▸127.0.0.1\n${target}`, /portals\[0\] listens on/],
@@ -132,6 +132,8 @@ const cases: Readonly<Record<string, readonly [yaml: string, message: RegExp][]>
       /a group that a portal has: 1, found 2: choose one of them, or add a portal/,
     ],
     [inTarget('groups: [1, ▸1]'), /each group once, found 1 again/],
+    [inTarget('paths: { ▸2: standby }'), /a portal group that serves the target: 1, found 2/],
+    [inTarget('paths: { 1: ▸transitioning }'), /one of optimized, non-optimized, standby, unavailable/],
   ],
   LUNs: [
     [luns('▸-1: { memory: 1M }'), /a LUN from 0 to 16383, found "-1"/],

@@ -11,7 +11,7 @@ export interface Setting {
 }
 
 /** What stands for the keys of a mapping that the user chooses. */
-const keyNames: Readonly<Record<string, string>> = { targets: 'NAME', luns: 'LUN' }
+const keyNames: Readonly<Record<string, string>> = { targets: 'NAME', luns: 'LUN', paths: 'GROUP' }
 
 export const sections = Object.keys(configJsonSchema.properties ?? {})
 

@@ -74,12 +74,19 @@ test('every example of the guide is a valid file, or part of one', () => {
   }
 })
 
+/** What the guide calls the keys of mappings, by the end of the mapping's path. */
+const KEY_NAMES = [
+  ['targets', 'NAME'],
+  ['NAME.luns', 'LUN'],
+  ['NAME.paths', 'GROUP'],
+] as const
+
 /** The settings that a YAML file uses, written as the guide does. */
 function pathsIn(value: unknown, path: string): string[] {
   if (Array.isArray(value)) return value.flatMap((entry) => pathsIn(entry, `${path}[]`))
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value).flatMap(([key, child]) => {
-    const name = path.endsWith('targets') ? 'NAME' : path.endsWith('NAME.luns') ? 'LUN' : key
+    const name = KEY_NAMES.find(([end]) => path.endsWith(end))?.[1] ?? key
     const childPath = path === '' ? name : `${path}.${name}`
     return [childPath, ...pathsIn(child, childPath)]
   })

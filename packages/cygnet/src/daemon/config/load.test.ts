@@ -34,6 +34,7 @@ test('what a file leaves out has its default in the state', () => {
         name: 'iqn.2026-11.dev.example:db',
         alias: '',
         groups: [1],
+        paths: ['optimized'],
         luns: [
           { lun: 0, medium: { kind: 'memory', sizeBytes: 2 ** 26 }, blockSizeBytes: 512, readOnly: false },
         ],
@@ -51,12 +52,14 @@ test('what a file leaves out has its default in the state', () => {
         removed: false,
       },
     ],
+    stateFolder: null,
     limits: defaultLimits,
     log: { level: 'info' },
   })
 })
 
 const everything = `
+state: remembered
 portals:
   - { listen: '[::]:3261', advertise: san.example.com, group: 7 }
   - listen: :3260
@@ -70,6 +73,7 @@ targets:
   IQN.2026-11.dev.example:DB:
     alias: Database disk
     groups: [7, 1]
+    paths: { 1: non-optimized }
     luns:
       10: { file: /srv/db.img, size: 20G, blockSize: 4096, readOnly: false }
       1: { file: ./images/../b.img, readOnly: true }
@@ -157,6 +161,7 @@ test('every setting arrives in the state, normalised', () => {
     name: 'iqn.2026-11.dev.example:db',
     alias: 'Database disk',
     groups: [1, 7],
+    paths: ['non-optimized', 'optimized'],
     luns: [
       {
         lun: 1,
@@ -211,6 +216,7 @@ test('every setting arrives in the state, normalised', () => {
     textBytes: 8192,
     authFailureBackoff: { ...defaultLimits.authFailureBackoff, maxDelaySeconds: 0 },
   })
+  assert.equal(state.stateFolder, join(folder, 'remembered'))
   assert.equal(state.log.level, 'debug')
 
   const text = (source: Parameters<typeof secrets.of>[0]) => Buffer.from(secrets.of(source)).toString()

@@ -32,7 +32,7 @@ const ascending = (a: number, b: number): number => a - b
 
 /** The desired state of a file without errors. Relative paths start at `folder`. */
 export function stateOf(config: Config, folder: string): DesiredState {
-  const { portals, discovery, targets, limits, log } = config
+  const { portals, discovery, targets, state, limits, log } = config
   const groups = [...new Set(portals.map(({ group }) => group))].toSorted(ascending)
   return {
     portals: portals.map((portal) => portalOf(portal, folder)),
@@ -40,6 +40,7 @@ export function stateOf(config: Config, folder: string): DesiredState {
     targets: Object.entries(targets)
       .map(([key, target]) => targetOf(key, target, groups, folder))
       .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    stateFolder: state === undefined ? null : resolvePath(folder, state),
     limits,
     log,
   }
@@ -74,10 +75,12 @@ function targetOf(
   folder: string,
 ): TargetState {
   const auth = authOf(target.auth, folder)
+  const groups = target.groups?.toSorted(ascending) ?? allGroups
   return {
     name: parseIscsiName(key),
     alias: target.alias,
-    groups: target.groups?.toSorted(ascending) ?? allGroups,
+    groups,
+    paths: groups.map((group) => target.paths[String(group)] ?? 'optimized'),
     luns: Object.entries(target.luns)
       .map(([lun, settings]) => lunOf(Number(lun), settings, folder))
       .toSorted((a, b) => a.lun - b.lun),

@@ -20,6 +20,7 @@ function fileOf(options: ImageOptions): string {
     targetName = DEFAULT_TARGET,
     allow,
     logLevel,
+    stateFolder,
     createSizeBytes,
     memoryBytes,
   } = options
@@ -42,6 +43,7 @@ function fileOf(options: ImageOptions): string {
         access: allow === undefined ? undefined : [{ addresses: allow }],
       },
     },
+    state: stateFolder,
     log: logLevel === undefined ? undefined : { level: logLevel },
   })
 }
@@ -68,6 +70,7 @@ const options = fc.record(
     blockSizeBytes: fc.constantFrom(512 as const, 4096 as const),
     readOnly: fc.boolean(),
     allow: fc.uniqueArray(fc.constantFrom('10.0.0.0/8', 'FD00::/8', '::1', '0.0.0.0/0'), { minLength: 1 }),
+    stateFolder: fc.constantFrom('/var/lib/cygnet', '/srv/x/../state'),
     logLevel: fc.constantFrom(...logLevels),
   },
   { requiredKeys: ['images'], noNullPrototype: true },

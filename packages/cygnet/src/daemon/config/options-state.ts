@@ -33,6 +33,8 @@ export interface ImageOptions {
   readonly readOnly?: boolean
   /** Address ranges that may log in. Without any: this machine. */
   readonly allow?: readonly string[]
+  /** Where disks remember what outlives a restart beside their data. Without it: beside each image. */
+  readonly stateFolder?: string
   readonly logLevel?: LogLevel
 }
 
@@ -74,6 +76,7 @@ export function stateOfOptions(options: ImageOptions): DesiredState {
         name: options.targetName ?? DEFAULT_TARGET,
         alias: '',
         groups: [defaultGroup],
+        paths: ['optimized'],
         luns: media.map((medium, lun) => ({ lun, medium, blockSizeBytes, readOnly })),
         auth: null,
         access:
@@ -84,6 +87,7 @@ export function stateOfOptions(options: ImageOptions): DesiredState {
         removed: false,
       },
     ],
+    stateFolder: options.stateFolder === undefined ? null : normalize(options.stateFolder),
     limits: defaultLimits,
     log: { level: options.logLevel ?? 'info' },
   }

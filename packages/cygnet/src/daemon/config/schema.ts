@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { CygnetError } from '../../base/errors.ts'
 import { MAX_LUN } from '../../scsi/lun.ts'
+import { settableAccessStates } from '../../scsi/target-port-groups.ts'
 import { chapAlgorithmNames } from '../../session/auth/chap-algorithms.ts'
 import { formatAddressRange, parseAddressRange } from '../../target/address-range.ts'
 import { parseNamePattern } from '../../target/name-pattern.ts'
@@ -68,12 +69,16 @@ const text = (title: string, mostCharacters: number) => z.string().min(1).max(mo
 const path = (title: string) => text(title, 4096)
 /** RFC 7143 §6.1: a value of a local name or of CHAP_N. */
 const userName = () => text('a user name of 1 to 255 characters', 255)
-const group = () => integer(0, 65_535)
+/** It is also the number of a SCSI target port, which is never 0. */
+const group = () => integer(1, 65_535)
 const lunNumber = () => integer(0, MAX_LUN)
 /** Judged by the cross-checks, so that an entry is looked into even where its key is wrong. */
 const lunKey = z
   .string()
   .meta({ title: `a LUN from 0 to ${MAX_LUN}`, pattern: String.raw`^(0|[1-9]\d{0,4})$` })
+const groupKey = z
+  .string()
+  .meta({ title: 'a portal group tag from 1 to 65535', pattern: String.raw`^[1-9]\d{0,4}$` })
 const targetKey = z
   .string()
   .meta({ title: 'an iSCSI name', pattern: String.raw`^([iI][qQ][nN]|[eE][uU][iI]|[nN][aA][aA])\.` })
@@ -243,6 +248,16 @@ const target = z
       .meta({ title: 'a list of portal group tags, at least one' })
       .describe('Portal groups that serve it; all of them where none is named.')
       .optional(),
+    paths: z
+      .record(
+        groupKey,
+        z.enum(settableAccessStates).meta({ title: `one of ${settableAccessStates.join(', ')}` }),
+      )
+      .meta({ title: 'a mapping of portal group to the state of its path' })
+      .describe(
+        'How good the path through a portal group is, for initiators with several (ALUA); `optimized` where nothing is said.',
+      )
+      .default({}),
     luns: z
       .record(lunKey, lun)
       .meta({ title: 'a mapping of LUN to disk' })
@@ -284,6 +299,11 @@ export const configSchema = z
       .record(targetKey, target)
       .meta({ title: 'a mapping of iSCSI name to target', minProperties: 1 })
       .describe('The targets, by iSCSI name.'),
+    state: path('the path of a folder')
+      .describe(
+        'Folder for what disks remember beside their data, made where it is missing. Without it, each image has a file beside it, and block devices remember nothing.',
+      )
+      .optional(),
     discovery: z
       .strictObject({
         auth: auth.describe('CHAP: who may ask for targets. Without it, nobody is asked.').optional(),

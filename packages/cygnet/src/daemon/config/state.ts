@@ -1,3 +1,4 @@
+import type { SettableAccessState } from '../../scsi/target-port-groups.ts'
 import type { ChapAlgorithmName } from '../../session/auth/chap-algorithms.ts'
 import { matchesRange, parseAddressRange } from '../../target/address-range.ts'
 import type { Address } from '../address.ts'
@@ -19,6 +20,8 @@ export interface DesiredState {
   }
   /** By name. */
   readonly targets: readonly TargetState[]
+  /** Folder for what units remember beside their data; null: a file beside each image. */
+  readonly stateFolder: string | null
   readonly limits: LimitsState
   readonly log: { readonly level: LogLevel }
 }
@@ -53,6 +56,8 @@ export interface TargetState {
   readonly alias: string
   /** Portal group tags, ascending. */
   readonly groups: readonly number[]
+  /** Of each of these groups, in the same order. */
+  readonly paths: readonly SettableAccessState[]
   /** Ascending. */
   readonly luns: readonly LunState[]
   /** null: nobody has to authenticate itself. */
