@@ -1,4 +1,5 @@
 import { joinSlices } from '../base/bytes.ts'
+import { CygnetError } from '../base/errors.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { type Capacity16, encodeCapacity10, encodeCapacity16 } from '../scsi/capacity.ts'
 import { cdbBlocks, cdbLba } from '../scsi/cdb.ts'
@@ -17,7 +18,7 @@ import {
   encodeSupportedPages,
   VpdPage,
 } from '../scsi/vpd.ts'
-import type { ScsiResult, ScsiStatusResult } from '../session/scsi-request.ts'
+import type { ScsiFailure, ScsiStatusResult } from '../session/scsi-request.ts'
 import type { ScsiCommand, ScsiExecutor, Timing } from './scsi-executor.ts'
 
 /** A clock that stands still, and timers that fire when it is moved on. */
@@ -95,7 +96,7 @@ export class FakeDisk implements ScsiExecutor {
   /** Opcodes that it refuses. */
   readonly unknown = new Set<number>()
   /** Answers to the next commands, for the opcode or for any (-1), instead of carrying them out. */
-  readonly answers: { opcode: number; answer: ScsiResult }[] = []
+  readonly answers: { opcode: number; answer: ScsiStatusResult | ScsiFailure }[] = []
   readonly log: ScsiCommand[] = []
   /** Runs before a command is carried out. */
   onCommand: ((command: ScsiCommand) => Promise<void> | void) | undefined
@@ -115,7 +116,7 @@ export class FakeDisk implements ScsiExecutor {
     return this.log.map(({ cdb }) => get8(cdb, 0))
   }
 
-  async execute(command: ScsiCommand): Promise<ScsiResult> {
+  async execute(command: ScsiCommand): Promise<ScsiStatusResult> {
     this.log.push(command)
     this.mostActive = Math.max(this.mostActive, ++this.active)
     try {
@@ -123,7 +124,9 @@ export class FakeDisk implements ScsiExecutor {
       await Promise.resolve()
       const opcode = get8(command.cdb, 0)
       const index = this.answers.findIndex((one) => one.opcode === opcode || one.opcode === -1)
-      if (index >= 0) return (this.answers.splice(index, 1)[0] as { answer: ScsiResult }).answer
+      const scripted = index >= 0 ? this.answers.splice(index, 1)[0]?.answer : undefined
+      if (scripted?.kind === 'failed') throw new CygnetError(scripted.code, scripted.message)
+      if (scripted) return scripted
       return this.unknown.has(opcode) ? refused() : this.#carryOut(opcode, command)
     } finally {
       this.active--

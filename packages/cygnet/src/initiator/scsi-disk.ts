@@ -1,4 +1,4 @@
-import type { ScsiResult } from '../session/scsi-request.ts'
+import type { ScsiStatusResult } from '../session/scsi-request.ts'
 import {
   type BlockDevice,
   checkAligned,
@@ -249,7 +249,7 @@ export class ScsiDisk implements BlockDevice {
   }
 
   /** Any SCSI command to this unit. Nothing is sent again, and nothing is kept apart from the other requests. */
-  async execute(command: Omit<ScsiCommand, 'lun'>): Promise<ScsiResult> {
+  async execute(command: Omit<ScsiCommand, 'lun'>): Promise<ScsiStatusResult> {
     this.#check(0, 0)
     return this.#options.executor.execute({ ...command, lun: this.lun })
   }

@@ -1,4 +1,4 @@
-import type { ScsiRequestOptions, ScsiResult } from '../session/scsi-request.ts'
+import type { ScsiRequestOptions, ScsiStatusResult } from '../session/scsi-request.ts'
 
 /** A SCSI command, and how to give it up. */
 export interface ScsiCommand extends ScsiRequestOptions {
@@ -8,8 +8,11 @@ export interface ScsiCommand extends ScsiRequestOptions {
 
 /** What carries SCSI commands to a target and brings the answers: a session, or several of them as paths. */
 export interface ScsiExecutor {
-  /** Resolves with whatever became of the command; rejects only where that is a bug. */
-  execute(command: ScsiCommand): Promise<ScsiResult>
+  /**
+   * Resolves with whatever status the device server answers with.
+   * @throws {CygnetError} where there is no answer (see `ScsiFailure` for the codes); the signal's reason
+   */
+  execute(command: ScsiCommand): Promise<ScsiStatusResult>
 }
 
 /** What waits need of the machine. */

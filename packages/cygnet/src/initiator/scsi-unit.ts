@@ -1,3 +1,4 @@
+import { CygnetError } from '../base/errors.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { decodeSense, SenseKey } from '../scsi/sense.ts'
 import { ScsiStatus } from '../scsi/status.ts'
@@ -68,12 +69,14 @@ export class ScsiUnit {
   async once(command: UnitCommand): Promise<ScsiStatusResult> {
     const { signal } = command
     signal?.throwIfAborted()
-    const result = await this.#options.executor.execute({ ...command, lun: this.lun })
-    signal?.throwIfAborted()
-    if (result.kind === 'failed') {
-      throw new BlockDeviceError(result.code, `${command.what}: ${result.message}`, command.offset)
+    try {
+      return await this.#options.executor.execute({ ...command, lun: this.lun })
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (!(error instanceof CygnetError)) throw error
+      const message = `${command.what}: ${error.message}`
+      throw new BlockDeviceError(error.code, message, command.offset, { cause: error })
     }
-    return result
   }
 
   async #again(command: UnitCommand, first: ScsiStatusResult): Promise<ScsiStatusResult> {
