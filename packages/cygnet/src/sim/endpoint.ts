@@ -43,6 +43,7 @@ export class Endpoint {
   #end = 0
   #isPaused = false
   #hasEnded = false
+  #isDead = false
 
   constructor(protocol: Protocol, socket: SimSocket, options: EndpointOptions, after: () => void) {
     this.protocol = protocol
@@ -61,13 +62,16 @@ export class Endpoint {
     }
   }
 
-  get hasEnded(): boolean {
-    return this.#hasEnded
+  /** The stream has ended, and the protocol waits for nothing: a lost connection's tasks may be kept for a while. */
+  get isDone(): boolean {
+    return this.#hasEnded && (this.#isDead || this.protocol.pollTimeout() === undefined)
   }
 
   /** Sends what there is, ends the stream where the protocol is done, and sets the timer. */
   flush(): void {
     const { protocol } = this
+    if (this.#isDead) return
+    this.#alarm.set(protocol.pollTimeout())
     if (this.#hasEnded) return
     while (protocol.hasOutput && this.#socket.queuedBytes < this.#options.writeAheadBytes) this.#transmit()
     if (protocol.state === 'closing' && !protocol.hasOutput) this.#transmit()
@@ -87,6 +91,7 @@ export class Endpoint {
   /** The machine that it is on has stopped. */
   vanish(): void {
     this.#hasEnded = true
+    this.#isDead = true
     this.#alarm.set(undefined)
     this.#socket.vanish()
   }
@@ -94,6 +99,7 @@ export class Endpoint {
   /** The machine has stopped, and something says so to the peer. */
   break(): void {
     this.#hasEnded = true
+    this.#isDead = true
     this.#alarm.set(undefined)
     this.#socket.reset()
   }
@@ -134,7 +140,7 @@ export class Endpoint {
   #finish(): void {
     if (this.#hasEnded) return
     this.#hasEnded = true
-    this.#alarm.set(undefined)
+    this.#alarm.set(this.protocol.pollTimeout())
     this.#segment?.release()
     this.#segment = undefined
     this.#socket.end()

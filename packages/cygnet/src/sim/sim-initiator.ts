@@ -10,6 +10,9 @@ import type { SimNetwork, SimSocket } from './network.ts'
 import type { InitiatorPlan, Scenario } from './scenario.ts'
 import { TARGET_NAME } from './sim-target.ts'
 
+/** What a session tells, besides its wish for connections. */
+export type SessionNews = Exclude<SessionEvent, { kind: 'connect' }>
+
 export interface SimInitiatorOptions {
   readonly name: string
   readonly index: number
@@ -20,7 +23,7 @@ export interface SimInitiatorOptions {
   readonly prng: Prng
   /** A connection that is about to be made gets a judge. */
   readonly watch: (socket: SimSocket) => void
-  readonly onEvent: (event: Exclude<SessionEvent, { kind: 'connect' }>) => void
+  readonly onEvent: (event: SessionNews) => void
 }
 
 /** One run of an initiator's program: a session, and the streams of its connections. */
@@ -102,7 +105,7 @@ export class SimInitiator {
     }
     for (const endpoint of this.#endpoints) {
       endpoint.flush()
-      if (endpoint.hasEnded) this.#endpoints.delete(endpoint)
+      if (endpoint.isDone) this.#endpoints.delete(endpoint)
     }
     this.#alarm.set(this.session.pollTimeout())
   }

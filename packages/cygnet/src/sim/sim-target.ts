@@ -1,11 +1,12 @@
 import { BufferPool } from '../base/pool.ts'
 import type { Prng } from '../base/prng.ts'
 import { MemoryBudget } from '../session/memory-budget.ts'
+import { RecoveryCounters } from '../session/recovery-counters.ts'
 import { TargetConnection } from '../session/target-connection.ts'
 import type { TargetHost } from '../session/target-host.ts'
 import type { TargetSession } from '../session/target-session.ts'
 import { CheckerStore } from '../store/checker.ts'
-import { FileStore, openFileStore } from '../store/file.ts'
+import { type FileStore, openFileStore } from '../store/file.ts'
 import { IscsiTarget } from '../target/iscsi-target.ts'
 import { TargetNode } from '../target/target-node.ts'
 import { CheckedUnit, type DeliveryOrder } from './checked-unit.ts'
@@ -41,6 +42,7 @@ class Run {
   readonly stores: CheckerStore[] = []
   readonly node: TargetNode
   readonly portal: TargetHost
+  readonly counters = new RecoveryCounters()
   readonly served = new Set<Served>()
 
   constructor({ scenario, queue, disks, violation }: SimTargetOptions) {
@@ -72,6 +74,8 @@ class Run {
 export class SimTarget {
   readonly #options: SimTargetOptions
   #run: Run
+  /** One for each run. */
+  readonly counters: RecoveryCounters[] = []
 
   constructor(options: SimTargetOptions) {
     this.#options = options
@@ -80,6 +84,7 @@ export class SimTarget {
 
   #powerOn(): Run {
     const run = new Run(this.#options)
+    this.counters.push(run.counters)
     this.#options.network.listen((socket) => this.#accept(run, socket))
     return run
   }
@@ -126,6 +131,7 @@ export class SimTarget {
       pool: run.pool,
       limits: scenario.target,
       budget: run.budget,
+      counters: run.counters,
       peerAddress: '192.0.2.2:50000',
       localAddress: PORTAL,
       now: queue.now(),
@@ -145,7 +151,7 @@ export class SimTarget {
         onEvent(socket.name, event.kind, 'explanation' in event ? event.explanation : reason)
       }
       endpoint.flush()
-      if (endpoint.hasEnded) run.served.delete(served)
+      if (endpoint.isDone) run.served.delete(served)
     }
     const endpoint = new Endpoint(
       protocol,

@@ -1,4 +1,5 @@
 import { Prng } from '../base/prng.ts'
+import type { Closure } from '../session/initiator-events.ts'
 import type { RecoveryCounters } from '../session/recovery-counters.ts'
 import { SECTOR_BYTES, SimDisk } from './disk.ts'
 import { EventQueue } from './event-queue.ts'
@@ -6,7 +7,7 @@ import { ModelDisk } from './model.ts'
 import { SimNetwork, type SimSocket } from './network.ts'
 import { type FaultCounts, healed, newFaultCounts } from './network-behaviour.ts'
 import { drawScenario, noReduction, type Reduction, type Scenario } from './scenario.ts'
-import { SimInitiator } from './sim-initiator.ts'
+import { type SessionNews, SimInitiator } from './sim-initiator.ts'
 import { SimTarget } from './sim-target.ts'
 import { Trace } from './trace.ts'
 import { WireObserver } from './wire/observer.ts'
@@ -19,7 +20,8 @@ export interface Result {
   /** Empty: every promise was kept. */
   readonly violations: readonly string[]
   readonly counts: FaultCounts
-  readonly target: RecoveryCounters | undefined
+  /** One for each run of its machine. */
+  readonly targets: readonly RecoveryCounters[]
   readonly initiators: readonly RecoveryCounters[]
   /** How requests ended. */
   readonly ends: ReadonlyMap<string, number>
@@ -229,22 +231,7 @@ export class Simulation {
         const failure = 'failure' in event ? event.failure : undefined
         this.trace?.note(host.name, `initiator: ${event.kind} ${failure ? failure.message : ''}`)
         if (host.current !== initiator) return
-        switch (event.kind) {
-          case 'connection-lost':
-            this.#checkFailure(host, failure)
-            host.workload.connectionLost()
-            return
-          case 'session-lost':
-            this.#checkFailure(host, failure)
-            host.workload.sessionLost()
-            return
-          case 'logged-in':
-          case 'session-reinstated':
-            host.workload.reinstated()
-            return
-          case 'ended':
-            this.#ended(host, index)
-        }
+        this.#heard(host, index, event)
       },
     })
     this.#initiators.push(initiator)
@@ -253,9 +240,18 @@ export class Simulation {
     host.workload.use(initiator)
   }
 
+  #heard({ workload, ...host }: Host, index: number, event: SessionNews): void {
+    if (event.kind === 'connection-lost' || event.kind === 'session-lost') {
+      this.#checkFailure(host.name, event.failure)
+      if (event.kind === 'session-lost') workload.sessionLost()
+      else workload.connectionLost()
+    } else if (event.kind === 'logged-in' || event.kind === 'session-reinstated') workload.reinstated()
+    else if (event.kind === 'ended') this.#ended(this.#hosts[index] as Host, index)
+  }
+
   /** Neither end breaks the protocol, so neither may say so of the other. */
-  #checkFailure(host: Host, failure: { readonly code: string; readonly message: string } | undefined): void {
-    if (failure?.code === 'PROTOCOL_ERROR') this.#violation(`${host.name}: ${failure.message}`)
+  #checkFailure(name: string, { code, message }: Closure): void {
+    if (code === 'PROTOCOL_ERROR') this.#violation(`${name}: ${message}`)
   }
 
   #ended(host: Host, index: number): void {
@@ -322,7 +318,7 @@ export class Simulation {
       scenario: this.scenario,
       violations: this.violations,
       counts: this.counts,
-      target: undefined,
+      targets: this.#target.counters,
       initiators: this.#initiators.map(({ session }) => session.counters),
       ends,
       virtualMs: this.queue.now(),

@@ -270,7 +270,8 @@ export class Workload {
   #failed(issued: Issued, model: ModelDisk, code: string): void {
     this.#count(code)
     this.attentions.forget(issued.lun)
-    if (!KNOWN_CODES.has(code)) this.#violation(issued, `failed with ${code}`)
+    // A session that never came to be ends with what its login failed with.
+    if (!KNOWN_CODES.has(code) && !code.startsWith('LOGIN_')) this.#violation(issued, `failed with ${code}`)
     if (issued.read) model.dropRead(issued.read)
     if (!issued.write) return
     if (SETTLED_CODES.has(code)) model.fail(issued.write)

@@ -337,7 +337,7 @@ export class WireObserver {
       case Opcode.reject: {
         const header = decodeReject(pdu.view, pdu.start)
         this.#numberedOnce(pdu, 'reject')
-        if (!fairRejects.has(header.reason as RejectReason)) {
+        if (!fairRejects.has(header.reason)) {
           const rejected = opcodeOf(pdu.view, pdu.headerEnd)
           this.#violation(pdu, `reason 0x${header.reason.toString(16)} for a ${opcodeName(rejected)}`)
         }
