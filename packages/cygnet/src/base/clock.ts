@@ -34,11 +34,6 @@ export class TimerTable<Name extends string> {
     this.#deadlines.fill(Infinity)
   }
 
-  /** The timer runs. */
-  has(name: Name): boolean {
-    return this.#deadlines[this.#names.indexOf(name)] !== Infinity
-  }
-
   /** The earliest deadline, or undefined where no timer runs. */
   next(): Instant | undefined {
     let earliest = Infinity

@@ -120,13 +120,25 @@ export class DataInReceiver {
     return this.#keepAhead(r2tSN, R2T_PIECE) ?? 'ahead'
   }
 
-  /** The target has sent so many Data-In PDUs in all. Returns what to ask for: those after all that were seen. */
-  expectPdus(dataPdus: number): InputRun {
+  /**
+   * The target has sent so many Data-In PDUs in all. Returns what to ask for: those after all that were seen. Where all
+   * are here, only R2Ts can be missing, which do not matter any more.
+   */
+  expectPdus(dataPdus: number): InputRun | InputViolation {
+    if (this.#dataPdus >= dataPdus) return this.#closeGaps() ?? { first: this.#end, count: 0 }
     let known = this.#dataPdus
     for (const { count } of this.gaps()) known += count
     const run = { first: this.#end, count: Math.max(0, dataPdus - known) }
     this.#end += run.count
     return run
+  }
+
+  #closeGaps(): InputViolation | undefined {
+    while (this.hasGap) {
+      const result = this.#next()
+      if (typeof result === 'object') return result
+    }
+    return undefined
   }
 
   /** A number is known to exist, and its PDU is not usable or did not come. Returns what to ask for; 0 of them: nothing new. */

@@ -358,7 +358,7 @@ export class InitiatorSession
   /** A deadline may have to be looked at. */
   watch(): void {
     if (this.tasks.size === 0 && this.management.size === 0) return
-    if (this.#timers.has('sweep')) return
+    if (this.#timers.deadline('sweep') !== undefined) return
     this.#timers.set('sweep', this.#now + this.limits.sweepMs)
     this.wake()
   }
@@ -672,7 +672,7 @@ export class InitiatorSession
 
   /** Why a task that was on its way does not start anew; undefined: it does. */
   #refusalOf(task: InitiatorTask): ScsiResult | undefined {
-    if (task.endCode !== undefined) return taskAborted
+    if (task.endCode !== undefined) return task.endResult
     if (task.request.replay === 'safe' && task.replays < this.policy.replayLimit && this.isOpen) {
       task.replays++
       this.counters.taskReplayed++

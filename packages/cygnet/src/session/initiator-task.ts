@@ -9,7 +9,8 @@ import { encodeLun } from '../scsi/lun.ts'
 import { DataInReceiver } from './data-in-receiver.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 import type { SessionParameters } from './parameters.ts'
-import type { ScsiRequest, ScsiStatusResult } from './scsi-request.ts'
+import type { ScsiFailure, ScsiRequest, ScsiStatusResult } from './scsi-request.ts'
+import { taskAborted, taskTimedOut } from './scsi-result.ts'
 import type { Outgoing, TransmitVector } from './transmit.ts'
 
 /** Where a task is in its life. */
@@ -92,6 +93,11 @@ export class InitiatorTask implements Outgoing {
   /** Bytes that it moves, for spreading tasks over connections; a command counts too. */
   get weightBytes(): number {
     return this.request.dataOutBytes + (this.request.dataIn?.length ?? 0) + BHS_BYTES
+  }
+
+  /** The result of a request whose end was asked for. */
+  get endResult(): ScsiFailure {
+    return this.endCode === 'TASK_TIMEOUT' ? taskTimedOut : taskAborted
   }
 
   get isRead(): boolean {

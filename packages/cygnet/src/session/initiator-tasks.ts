@@ -18,15 +18,7 @@ import type { SessionParameters } from './parameters.ts'
 import type { RecoveryCounters } from './recovery-counters.ts'
 import type { RequestWindow } from './request-window.ts'
 import type { ScsiRequest, ScsiResult, ScsiStatusResult } from './scsi-request.ts'
-import {
-  dataLost,
-  failed,
-  readSense,
-  residualOf,
-  taskAborted,
-  taskTimedOut,
-  targetFailure,
-} from './scsi-result.ts'
+import { dataLost, failed, readSense, residualOf, targetFailure } from './scsi-result.ts'
 import { sendDataAck, sendDataSnack, sendRDataSnack } from './snack-requests.ts'
 
 /** What tasks need of their session. */
@@ -51,9 +43,6 @@ const NO_SENSE: Uint8Array = new Uint8Array(0)
 const STATUS_QUALIFIER_OFFSET = 8
 /** Set a deadline at the next look. */
 const SOON: Instant = 0
-
-const timedOutOf = (code: InitiatorTask['endCode']): ScsiResult =>
-  code === 'TASK_TIMEOUT' ? taskTimedOut : taskAborted
 
 /**
  * The SCSI tasks of an initiator's session: sends their commands in the order of CmdSN as far as the command window and
@@ -328,6 +317,10 @@ export class InitiatorTasks {
     const isComplete = header.response === ServiceResponse.commandCompleted
     if (isFinal && isComplete) {
       const tail = task.receiver.expectPdus(header.expDataSN)
+      if ('violation' in tail) {
+        this.#violated(task, connection, tail.violation)
+        return
+      }
       if (tail.count > 0) {
         if (connection.errorRecoveryLevel === 0) {
           this.#violated(task, connection, 'it sent fewer Data-In PDUs than its SCSI Response says')
@@ -417,7 +410,8 @@ export class InitiatorTasks {
   /** Something of the task has come: what waited for it goes on. */
   #dataCame(task: InitiatorTask, connection: InitiatorConnection): void {
     if (task.receiver.hasGap) {
-      task.snackDeadline = SOON
+      // §7.1.4.1: a lost R2T is the target's to send again.
+      task.snackDeadline = task.isRead ? SOON : Infinity
       return
     }
     task.snackDeadline = Infinity
@@ -470,7 +464,7 @@ export class InitiatorTasks {
     if (count === 0 || task.isDataLost) return
     const { counters } = this.#session
     counters.sequenceError++
-    task.snackDeadline = SOON
+    if (task.isRead) task.snackDeadline = SOON
     if (task.segmentation !== connection.segmentation) {
       this.#snackAllData(task, connection)
       return
@@ -492,7 +486,7 @@ export class InitiatorTasks {
 
   /** §7.8: the target does not send the data again; where it has no status yet, it ends the task with one. */
   #snackRejected(task: InitiatorTask): void {
-    if (task.isDataLost || !task.receiver.hasGap) return
+    if (task.isDataLost || !task.isRead || !task.receiver.hasGap) return
     task.isDataLost = true
     task.snackDeadline = Infinity
     this.#session.counters.fallbackWithinCommand++
@@ -613,7 +607,7 @@ export class InitiatorTasks {
 
   /** What ends a task whose end was asked for. */
   finishEnded(task: InitiatorTask): void {
-    this.finish(task, timedOutOf(task.endCode))
+    this.finish(task, task.endResult)
   }
 
   /** Everything ends. */
