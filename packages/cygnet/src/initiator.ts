@@ -1,12 +1,34 @@
 /** `cygnet/initiator`: discovers and uses iSCSI targets from Node. */
+import { connectDisk, type DiskOptions } from './initiator/connect.ts'
 import { Initiator } from './initiator/initiator.ts'
+import type { ScsiDisk } from './initiator/scsi-disk.ts'
 import { nodeInitiatorRuntime } from './runtime/initiator-runtime.ts'
 
 export { CygnetError } from './base/errors.ts'
+export type {
+  BlockDevice,
+  DeviceCapabilities,
+  DeviceEvent,
+  DeviceExtent,
+  RequestOptions,
+  WriteOptions,
+  ZeroOptions,
+} from './initiator/block-device.ts'
+export { BlockDeviceError, type BlockDeviceErrorCode } from './initiator/block-device-error.ts'
+export { readableOf, type StreamOptions, writableOf } from './initiator/block-streams.ts'
+export type { DiskOptions } from './initiator/connect.ts'
+export {
+  compareDevices,
+  copyDevice,
+  type CopyOptions,
+  type CopyResult,
+} from './initiator/copy.ts'
 export type { DiscoveredTarget, PortalGroup } from './initiator/discovered-target.ts'
 export { Initiator } from './initiator/initiator.ts'
 export type { ChapCredentials, InitiatorOptions, SessionOptions } from './initiator/options.ts'
 export type { ByteStream, InitiatorRuntime, StreamHandler, Transport } from './initiator/ports.ts'
+export { ScsiDisk } from './initiator/scsi-disk.ts'
+export { ScsiError } from './initiator/scsi-error.ts'
 export type { Session, SessionFacts } from './initiator/session.ts'
 export { type IscsiUrl, parseIscsiUrl } from './initiator/url.ts'
 export { type OpenStream, SocketTransport, tlsTransport } from './runtime/initiator-socket.ts'
@@ -16,10 +38,27 @@ export { defaultInitiatorLimits, type InitiatorLimits } from './session/initiato
 export type { ConnectionParameters, SessionParameters } from './session/parameters.ts'
 export type { PortalAddress } from './session/portal-address.ts'
 
-const initiator = new Initiator(nodeInitiatorRuntime())
+const runtime = nodeInitiatorRuntime()
+const initiator = new Initiator(runtime)
 
 /** See {@link Initiator.discover}. */
 export const discover: Initiator['discover'] = (address, options) => initiator.discover(address, options)
 
 /** See {@link Initiator.openSession}. */
 export const openSession: Initiator['openSession'] = (where, options) => initiator.openSession(where, options)
+
+/**
+ * Connects to a logical unit and brings it up as a disk, `iscsi://host[:port]/target/lun`.
+ *
+ *     await using disk = await connect('iscsi://127.0.0.1/iqn.2026-11.dev.example:demo/0')
+ *     await disk.write(0, bytes)
+ *     await disk.flush()
+ * @throws {CygnetError} as `openSession`; NO_DEVICE, NOT_READY and the other codes of `BlockDeviceError`
+ */
+export async function connect(
+  where: string | DiskOptions,
+  options: Partial<DiskOptions> = {},
+): Promise<ScsiDisk> {
+  const { disk } = await connectDisk(runtime, initiator, where, options)
+  return disk
+}

@@ -1,0 +1,99 @@
+import { CygnetError } from '../base/errors.ts'
+import { formatPortalAddress } from '../session/portal-address.ts'
+import type { DeviceEvent } from './block-device.ts'
+import { BlockDeviceError } from './block-device-error.ts'
+import type { Initiator } from './initiator.ts'
+import type { RecoveryEvent, SessionOptions } from './options.ts'
+import type { InitiatorRuntime } from './ports.ts'
+import { ScsiDisk, type ScsiDiskOptions } from './scsi-disk.ts'
+import type { Timing } from './scsi-executor.ts'
+import type { Session } from './session.ts'
+import { parseIscsiUrl } from './url.ts'
+
+/** How to reach a logical unit, and how to use it. Everything but the place has a default. */
+export interface DiskOptions
+  extends SessionOptions,
+    Pick<ScsiDiskOptions, 'readOnly' | 'maxTransferBytes' | 'busyLimitMs'> {
+  /** 0..16383 */
+  readonly lun: number
+  /** Gives up connecting. */
+  readonly signal?: AbortSignal
+}
+
+/** A disk and the session that carries its commands; closing the disk ends the session. */
+export interface ConnectedDisk {
+  readonly disk: ScsiDisk
+  readonly session: Session
+}
+
+/** For how long a lost session is opened again, unless the options say otherwise: the Linux kernel takes 120 s. */
+const DEFAULT_REOPEN_LIMIT_MS = 30_000
+
+/**
+ * Logs in and brings up a disk. `where`: a URL, `iscsi://[user[%secret]@]host[:port]/iqn/lun`, or options; what
+ * `options` say goes before.
+ * @throws {CygnetError} as `Initiator.openSession`; URL_INVALID where there is no LUN; as `ScsiDisk.open`
+ */
+export async function connectDisk(
+  runtime: InitiatorRuntime,
+  initiator: Initiator,
+  where: string | DiskOptions,
+  options: Partial<DiskOptions> = {},
+): Promise<ConnectedDisk> {
+  const all = {
+    reopenLimitMs: DEFAULT_REOPEN_LIMIT_MS,
+    ...(typeof where === 'string' ? parseIscsiUrl(where) : where),
+    ...options,
+  }
+  const { lun, signal } = all
+  if (lun === undefined) {
+    throw new CygnetError(
+      'URL_INVALID',
+      'The iSCSI URL names no LUN: write it at its end, iscsi://HOST/TARGET/LUN.',
+    )
+  }
+  const listeners = new Set<(event: DeviceEvent) => void>()
+  const session = await initiator.openSession({
+    ...all,
+    onRecovery: (event) => {
+      all.onRecovery?.(event)
+      const news = pathEvent(event, formatPortalAddress(session.portal))
+      if (news) for (const listener of listeners) listener(news)
+    },
+  })
+  const timing: Timing = {
+    now: () => runtime.clock.now(),
+    schedule: (callback, delayMs) => runtime.schedule(callback, delayMs),
+  }
+  try {
+    const release = (): Promise<void> => session.close()
+    const disk = await ScsiDisk.open({ ...all, executor: session, timing, lun, release }, signal)
+    listeners.add((event) => disk.report(event))
+    void reportEnd(session, disk)
+    return { disk, session }
+  } catch (error) {
+    await session.close()
+    throw error
+  }
+}
+
+async function reportEnd(session: Session, disk: ScsiDisk): Promise<void> {
+  const error = await session.ended
+  if (error) disk.report({ kind: 'failed', error: new BlockDeviceError(error.code, error.message) })
+}
+
+/** What a step of the session's recovery means to the user of a disk. */
+function pathEvent(event: RecoveryEvent, portal: string): DeviceEvent | undefined {
+  switch (event.kind) {
+    case 'connection-lost':
+      return { kind: 'path-lost', path: `${portal}, connection ${event.cid}`, reason: event.failure.message }
+    case 'connection-recovered':
+      return { kind: 'path-restored', path: `${portal}, connection ${event.cid}`, reason: 'its tasks go on' }
+    case 'session-lost':
+      return { kind: 'path-lost', path: portal, reason: event.failure.message }
+    case 'session-reinstated':
+      return { kind: 'path-restored', path: portal, reason: 'logged in again' }
+    default:
+      return undefined
+  }
+}
