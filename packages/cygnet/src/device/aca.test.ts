@@ -144,7 +144,7 @@ describe('SAM-5 §5.9.3 during an ACA condition', () => {
     assert.equal(disk.run(ready()).status, ScsiStatus.acaActive, 'its failure changes nothing')
   })
 
-  it('a task set that is full of blocked tasks takes the task with the ACA attribute', () => {
+  it('the task with the ACA attribute finds the place of the one that failed', () => {
     const { disk } = setUp({ taskLimit: 2 })
     disk.store.deferred = true
     disk.submit(readCdb(0))

@@ -64,7 +64,7 @@ describe('task attributes', () => {
     disk.store.deferred = true
     disk.submit(readCdb(0), { attribute: ordered })
     disk.submit(readCdb(1), { priority: 15 })
-    disk.submit(readCdb(2), { attribute: ordered, priority: 1 })
+    disk.submit(readCdb(2), { attribute: ordered })
     disk.submit(readCdb(3), { priority: 1 })
     for (let i = 0; i < 3; i++) disk.store.release()
     assert.deepEqual(started(disk), [0, 1, 2, 3])

@@ -172,8 +172,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     if (this.#faulted !== undefined) {
       const status = statusDuringAca(task, this.#faulted, this.#taskSet.hasAca)
       if (status !== ScsiStatus.good) return status
-      // A set that is full of blocked tasks is what it may have come for.
-      if (task.attribute === TaskAttribute.aca || this.#operations.size < this.#taskLimit) return status
+      if (this.#operations.size < this.#taskLimit) return status
     }
     return this.hasTasks(task.nexus) ? ScsiStatus.taskSetFull : ScsiStatus.busy
   }
