@@ -94,6 +94,16 @@ describe('auto contingent allegiance', () => {
   const failing = blockCdb(Opcode.read10, 1000, 1)
   failing[9] = 0x04
 
+  test('is established with NACA and ended by CLEAR ACA, which leaves nothing to hear of', () => {
+    const { peer } = setUp()
+    assert.equal(senseOf(peer.command(failing).at(-1)).additional, 0x2100)
+    assert.equal(asScsi(peer.command(ready).at(-1)).status, ScsiStatus.acaActive)
+    const answers = peer.taskManagement({ function: TaskManagementFunction.clearAca })
+    assert.equal(asTask(answers.at(-1)).response, TaskManagementResponseCode.functionComplete)
+    assert.equal(asScsi(peer.command(ready).at(-1)).status, ScsiStatus.good)
+    peer.finish()
+  })
+
   test('is established with NACA and ended by a reset', () => {
     const { peer } = setUp()
     assert.equal(senseOf(peer.command(failing).at(-1)).additional, 0x2100)
