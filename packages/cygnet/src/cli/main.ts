@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { CygnetError } from '../base/errors.ts'
+import { attachCommand } from './attach.ts'
 import { configCommand } from './config.ts'
 import { discoverCommand } from './discover.ts'
 import { escapeControls } from './log.ts'
@@ -19,12 +20,15 @@ const hints: Readonly<Record<string, string>> = {
 /** Runs the command line. An expected error ends as one sentence on stderr and exit code 1; anything else is a bug. */
 export function main(args: readonly string[]): void {
   const program = new Command('cygnet')
-    .description('An iSCSI target: serves disk images to any operating system.')
+    .description(
+      'An iSCSI target that serves disk images to any operating system, and an initiator that uses LUNs.',
+    )
     .version(packageVersion())
     .showHelpAfterError('(cygnet --help shows what there is)')
     .addCommand(serveCommand())
     .addCommand(configCommand())
     .addCommand(discoverCommand())
+    .addCommand(attachCommand())
     .addCommand(tunnelCommand())
   program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
     if (!(error instanceof CygnetError)) throw error

@@ -1,0 +1,161 @@
+import { Command, Option } from 'commander'
+import type { Logger } from 'pino'
+import { CygnetError } from '../base/errors.ts'
+import { isLoopback, parseAddress } from '../daemon/address.ts'
+import { type LogLevel, logLevels } from '../daemon/log-level.ts'
+import { formatSize } from '../daemon/size.ts'
+import type { BlockDevice, DeviceEvent } from '../initiator/block-device.ts'
+import { type NbdAddress, NBD_PORT } from '../nbd/nbd-url.ts'
+import type { NbdServerEvent } from '../nbd/server-connection.ts'
+import { formatNbdAddress, NbdServer } from '../runtime/nbd-server.ts'
+import { createLog } from './log.ts'
+import { withLunOptions, wholeNumber } from './lun-options.ts'
+import { type LunOptions, openLun } from './open-device.ts'
+
+interface AttachOptions extends LunOptions {
+  readonly nbd: string
+  readonly exportName: string
+  readonly readOnly?: true
+  readonly maxConnections: number
+  readonly logLevel: LogLevel
+}
+
+export function attachCommand(): Command {
+  const command = new Command('attach')
+    .description('Offer a LUN to programs that speak NBD: nbd-client, nbdfuse, QEMU, qemu-img, nbdcopy.')
+    .argument('<LUN-URL>', 'iscsi://HOST[:PORT]/TARGET/LUN')
+    .requiredOption(
+      '--nbd <unix:PATH|HOST:PORT>',
+      `where to listen: a Unix socket, or a TCP address; port ${NBD_PORT} by default`,
+    )
+    .option('--export-name <NAME>', 'the name of the export; clients that give none get it too', '')
+    .option('--read-only', 'refuse every write')
+    .option('--max-connections <N>', 'clients at once', wholeNumber(1, 1024), 16)
+  return withLunOptions(command)
+    .addOption(
+      new Option('--log-level <LEVEL>', 'least level that is logged').choices(logLevels).default('info'),
+    )
+    .showHelpAfterError('(cygnet attach --help shows the options)')
+    .action(attach)
+}
+
+async function attach(url: string, options: AttachOptions): Promise<void> {
+  const listen = parseNbdListen(options.nbd)
+  const log = createLog(options.logLevel)
+  const { disk } = await openLun(url, options, { readOnly: options.readOnly === true })
+  const server = new NbdServer({
+    listen,
+    exports: [{ name: options.exportName, description: disk.description, device: disk }],
+    maxConnections: options.maxConnections,
+    onEvent: (peer, event) => recordClient(log, peer, event),
+  })
+  try {
+    await server.listen()
+  } catch (error) {
+    await disk.close()
+    throw error
+  }
+  if (listen.kind === 'tcp' && !isLoopback(listen.host))
+    log.warn('NBD has no passwords: whoever reaches this address reads and writes the disk')
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+  const stop = stopper(server, disk, log)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(0))
+  disk.onEvent((event) => {
+    recordDevice(log, event)
+    if (event.kind === 'failed') stop(1)
+  })
+  process.stdout.write(readyText(disk, server.address, options.exportName))
+}
+
+/** @throws {CygnetError} ADDRESS_INVALID */
+export function parseNbdListen(text: string): NbdAddress {
+  if (!text.startsWith('unix:'))
+    return { kind: 'tcp', ...parseAddress(text, { host: '127.0.0.1', port: NBD_PORT }) }
+  const path = text.slice('unix:'.length)
+  if (path === '' || Buffer.byteLength(path) > 107)
+    throw new CygnetError('ADDRESS_INVALID', `A Unix socket's path has 1 to 107 bytes: "${path}" does not.`)
+  return { kind: 'unix', path }
+}
+
+/** Ends once: what clients have under way is answered, the disk flushed, the session closed. */
+function stopper(server: NbdServer, disk: BlockDevice, log: Logger): (exitCode: number) => void {
+  let isStopping = false
+  return (exitCode) => {
+    if (isStopping) return
+    isStopping = true
+    log.info('stopping')
+    void server
+      .stop()
+      .then(() => disk.close())
+      .then(() => process.exit(exitCode))
+  }
+}
+
+function readyText(disk: BlockDevice, address: NbdAddress, exportName: string): string {
+  const url = nbdUrl(address, exportName)
+  const quoted = `'${url}'`
+  return `
+${disk.description}, ${formatSize(disk.sizeBytes)}, ${disk.blockSizeBytes}-byte blocks${disk.readOnly ? ', read-only' : ''}, is at ${formatNbdAddress(address)}.
+
+Look at it:          nbdinfo ${quoted}
+Copy it:             nbdcopy ${quoted} disk.img
+QEMU:                qemu-system-x86_64 -drive file=${quoted},format=raw
+A block device, with the nbd module, as root:
+                     nbd-client ${address.kind === 'unix' ? `-unix ${address.path}` : `${address.host} ${address.port}`} /dev/nbd0${exportName === '' ? '' : ` -name ${exportName}`}
+Without it, by FUSE: mkdir -p mnt && nbdfuse mnt/disk ${quoted} &
+
+Ctrl-C ends it.
+Ready: ${url}
+`
+}
+
+/** The form that libnbd and QEMU read. */
+export function nbdUrl(address: NbdAddress, exportName: string): string {
+  const path = encodeURIComponent(exportName)
+  return address.kind === 'unix'
+    ? `nbd+unix:///${path}?socket=${address.path}`
+    : `nbd://${formatNbdAddress(address)}/${path}`
+}
+
+function recordClient(log: Logger, peer: string, event: NbdServerEvent): void {
+  switch (event.kind) {
+    case 'attached':
+      log.info({ peer }, 'NBD client attached')
+      break
+    case 'detached':
+      log.info({ peer }, 'NBD client detached')
+      break
+    case 'dropped':
+      log.warn({ peer, reason: event.reason }, 'NBD client dropped')
+      break
+    case 'failed':
+      log.error({ peer, request: event.request, reason: event.error.message }, 'NBD request failed')
+      break
+  }
+}
+
+function recordDevice(log: Logger, event: DeviceEvent): void {
+  switch (event.kind) {
+    case 'path-lost':
+      log.warn({ path: event.path, reason: event.reason }, 'path lost')
+      break
+    case 'path-restored':
+      log.info({ path: event.path, reason: event.reason }, 'path restored')
+      break
+    case 'capacity-changed':
+      log.warn({ sizeBytes: event.sizeBytes }, 'capacity changed: NBD clients have to attach again to see it')
+      break
+    case 'luns-changed':
+      log.info('the target has other LUNs than before')
+      break
+    case 'reservation-lost':
+      log.warn({ reason: event.reason }, 'reservation lost')
+      break
+    case 'attention':
+      log.info({ reason: event.reason }, 'unit attention')
+      break
+    case 'failed':
+      log.error({ reason: event.error.message }, 'the disk cannot be used any more')
+      break
+  }
+}

@@ -1,0 +1,94 @@
+import { existsSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { CygnetError } from '../base/errors.ts'
+import type { BlockDevice } from '../initiator/block-device.ts'
+import { type ConnectedDisk, connectDisk } from '../initiator/connect.ts'
+import { Initiator } from '../initiator/initiator.ts'
+import { connectNbd } from '../runtime/nbd-connect.ts'
+import { NodeDiskIO } from '../runtime/disk-io.ts'
+import { nodeInitiatorRuntime } from '../runtime/initiator-runtime.ts'
+import { loadSystemCalls } from '../runtime/page-cache-io-calls.ts'
+import { StoreDevice } from '../runtime/store-device.ts'
+import { openFileStore } from '../store/file.ts'
+import { type LoginOptions, loginSettings } from './login-options.ts'
+
+/** Options of every command that uses a LUN. */
+export interface LunOptions extends LoginOptions {
+  readonly connections?: number
+  readonly reopenLimit?: number
+}
+
+const isIscsi = (place: string): boolean => /^iscsi:\/\//i.test(place)
+const isNbd = (place: string): boolean => /^nbd(\+unix)?:\/\//i.test(place)
+
+/** What stands for a file or device: no URL, and not standard input or output. */
+export const isPath = (place: string): boolean => place !== '-' && !isIscsi(place) && !isNbd(place)
+
+/** @throws {CygnetError} as `connectDisk` */
+export function openLun(
+  url: string,
+  options: LunOptions,
+  more: { readonly readOnly?: boolean } = {},
+): Promise<ConnectedDisk> {
+  if (!isIscsi(url)) {
+    throw new CygnetError('URL_INVALID', `"${url}" is not a LUN: write iscsi://HOST/TARGET/LUN.`)
+  }
+  const runtime = nodeInitiatorRuntime()
+  return connectDisk(runtime, new Initiator(runtime), url, {
+    ...loginSettings(options),
+    ...(options.connections !== undefined && { connections: options.connections }),
+    ...(options.reopenLimit !== undefined && { reopenLimitMs: options.reopenLimit * 1000 }),
+    ...more,
+  })
+}
+
+/** Opens what a place names, to read. @throws {CygnetError} */
+export async function openSource(place: string, options: LunOptions): Promise<BlockDevice> {
+  if (isIscsi(place)) return (await openLun(place, options, { readOnly: true })).disk
+  return isNbd(place) ? connectNbd(place) : openFile(place, true)
+}
+
+export interface Destination {
+  readonly device: BlockDevice
+  /** It is new, and zeroes. */
+  readonly isBlank: boolean
+}
+
+/**
+ * Opens what a place names, to write `lengthBytes` (undefined: nobody knows) to. A file is made, or made as long as
+ * that; without `keep` it loses what is in it.
+ * @throws {CygnetError}
+ */
+export async function openDestination(
+  place: string,
+  lengthBytes: number | undefined,
+  keep: boolean,
+  options: LunOptions,
+): Promise<Destination> {
+  if (isIscsi(place)) return { device: (await openLun(place, options)).disk, isBlank: false }
+  if (isNbd(place)) return { device: await connectNbd(place), isBlank: false }
+  const isFile = !existsSync(place) || statSync(place).isFile()
+  const isBlank = isFile && !(keep && existsSync(place))
+  if (isFile && lengthBytes !== undefined) prepareFile(place, lengthBytes, keep)
+  return { device: await openFile(place, false), isBlank }
+}
+
+function prepareFile(path: string, lengthBytes: number, keep: boolean): void {
+  try {
+    writeFileSync(path, '', { flag: keep ? 'a' : 'w' })
+    truncateSync(path, lengthBytes)
+  } catch (cause) {
+    throw new CygnetError('STORE_OPEN_FAILED', `${path} cannot be written: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+}
+
+function openFile(path: string, readOnly: boolean): Promise<StoreDevice> {
+  const { calls } = loadSystemCalls()
+  return new Promise((resolve, reject) => {
+    openFileStore(new NodeDiskIO(calls), path, { readOnly }, (error, store) => {
+      if (store) resolve(new StoreDevice(store, path))
+      else reject(error ?? new CygnetError('STORE_OPEN_FAILED', `${path} cannot be opened.`))
+    })
+  })
+}
