@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { Instant } from '../base/clock.ts'
 import { BufferPool } from '../base/pool.ts'
 import { serialAdd, serialLess } from '../base/serial32.ts'
-import { RESERVED_TAG } from '../pdu/bhs.ts'
+import { BHS_BYTES, RESERVED_TAG } from '../pdu/bhs.ts'
 import { LoginStage } from '../pdu/codes.ts'
 import { type DataOut, encodeDataOut } from '../pdu/data.ts'
 import { encodeLoginRequest, type LoginRequest } from '../pdu/login.ts'
@@ -42,8 +42,24 @@ export const namesPairs = (more: readonly Pair[] = []): Pair[] => [
 ]
 
 /**
+ * §11.16: what is sent again is what was sent, but for ExpCmdSN, MaxCmdSN and ExpDataSN; §11.16.3: unless it answers an R-Data
+ * SNACK, with a SCSI Response that has its tag.
+ */
+function assertReplica(answer: Answer, first: Answer): void {
+  const isResponse = answer.opcode === Opcode.scsiResponse
+  if (isResponse && answer.view.getUint32(20) !== 0) return
+  assert.equal(answer.name, first.name, 'a StatSN is used again')
+  for (let at = 0; at < BHS_BYTES; at += 4) {
+    const isCurrent = at === 28 || at === 32 || (isResponse && at === 36)
+    if (!isCurrent)
+      assert.equal(answer.view.getUint32(at), first.view.getUint32(at), `byte ${at} of ${answer.name}`)
+  }
+  assert.deepEqual(answer.data, first.data)
+}
+
+/**
  * An initiator that feeds a TargetConnection and checks on every PDU what must always hold: digests, padding, StatSN
- * without gaps, MaxCmdSN and ExpCmdSN that never go back, MaxCmdSN >= ExpCmdSN - 1.
+ * without gaps and what is repeated unchanged, MaxCmdSN and ExpCmdSN that never go back, MaxCmdSN >= ExpCmdSN - 1.
  */
 export class TestPeer {
   readonly pool: BufferPool
@@ -61,6 +77,8 @@ export class TestPeer {
   tsih = 0
   isid = new Uint8Array([0x80, 1, 2, 3, 4, 5])
   readonly #chunkBytes: number
+  /** What came with each StatSN. */
+  readonly #numbered = new Map<number, Answer>()
 
   constructor(options: PeerOptions = {}) {
     this.pool = options.pool ?? new BufferPool({ poison: true })
@@ -147,6 +165,11 @@ export class TestPeer {
   /** The connection ends; everything must be back in the pool. */
   finish(): void {
     this.connection.transportClosed('end of test', this.now)
+    // Its session may be kept for Time2Wait and Time2Retain.
+    for (let due = this.connection.pollTimeout(); due !== undefined; due = this.connection.pollTimeout()) {
+      this.now = Math.max(this.now, due)
+      this.connection.handleTimeout(this.now)
+    }
     this.target.finishHeld()
     this.poll()
     assert.equal(this.state, 'closed')
@@ -327,7 +350,8 @@ export class TestPeer {
 
   // What must hold for every PDU
 
-  #check({ opcode, view, name }: Answer): void {
+  #check(answer: Answer): void {
+    const { opcode, view, name } = answer
     if (opcode === Opcode.loginResponse && view.getUint8(36) !== 0) return
     const statSN = view.getUint32(24)
     const flags = view.getUint8(1)
@@ -335,8 +359,14 @@ export class TestPeer {
     const hasStatus = opcode !== Opcode.dataIn || (flags & 1) !== 0
     if (hasStatus) {
       this.expStatSN ??= statSN
-      assert.equal(statSN, this.expStatSN, `StatSN of ${name}`)
-      if (opcode !== Opcode.r2t && !isUnsolicitedNop) this.expStatSN = serialAdd(statSN, 1)
+      const isNumbered = opcode !== Opcode.r2t && !isUnsolicitedNop
+      const first = isNumbered && this.connection.isRecoverable ? this.#numbered.get(statSN) : undefined
+      if (first) assertReplica(answer, first)
+      else {
+        assert.equal(statSN, this.expStatSN, `StatSN of ${name}`)
+        if (isNumbered) this.expStatSN = serialAdd(statSN, 1)
+        if (isNumbered && opcode !== Opcode.loginResponse) this.#numbered.set(statSN, answer)
+      }
     }
     const expCmdSN = view.getUint32(28)
     const maxCmdSN = view.getUint32(32)

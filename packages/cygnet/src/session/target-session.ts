@@ -32,6 +32,8 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   readonly order: CommandOrder
   readonly connections: SessionConnections
   readonly counters: RecoveryCounters
+  /** The latest that its connections were told. */
+  now: Instant = 0
   /** Set when the login ends. */
   parameters!: SessionParameters
   #home: SessionHome | undefined
@@ -202,6 +204,11 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     task.state = 'sent'
     this.#freePlace(task)
     this.#release(task, task.dataInBuffer ? task.dataIn.length : 0)
+  }
+
+  /** The last PDU of the task has left: its data may be dropped where others need the memory. */
+  left(task: IscsiTask): void {
+    if (task.state !== 'sent') return
     if (task.reservedBytes > 0) this.#retained.add(task)
     this.#submitWaiting()
   }
@@ -344,14 +351,16 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
 
   /** Its connection is gone: it goes on as far as it can without one (§7.2.2). Immediate commands are not recoverable (§7.14). */
   #suspend(task: IscsiTask): void {
+    // It is in no queue any more.
+    const wasQueued = task.state === 'responding'
+    if (wasQueued) task.state = 'done'
     if (task.command.immediate || task.aborting) {
       this.#terminate(task)
       return
     }
     task.isSuspended = true
     task.dataOutTransfer?.abandonOwed()
-    if (task.state === 'responding') task.state = 'done'
-    else this.dataArrived(task)
+    if (!wasQueued) this.dataArrived(task)
   }
 
   /** It has a connection again: goes on with what has to be sent. */
@@ -418,6 +427,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     if (transfer.fault !== undefined) {
       if (transfer.isOwed || task.failing) return
       task.failing = true
+      this.counters.fallbackWithinCommand++
       this.home.port.abort(task)
       return
     }
