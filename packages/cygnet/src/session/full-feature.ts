@@ -99,6 +99,7 @@ export class FullFeaturePhase {
       this.connection.reject(pdu, RejectReason.protocolError, `${opcodeName(opcode)} in a discovery session`)
     } else if (!pdu.dataDigestOk && opcode !== Opcode.dataOut) {
       // §7.8: what is not a data PDU is discarded; the initiator may send it again.
+      this.session.counters.digestErrorData++
       this.connection.reject(pdu, RejectReason.dataDigestError, `data digest error in ${opcodeName(opcode)}`)
     } else handler(this, pdu)
   }
@@ -141,6 +142,7 @@ export class FullFeaturePhase {
   dataOut(pdu: ReceivedPdu): void {
     const header = decodeDataOut(pdu.view, pdu.at)
     if (!pdu.dataDigestOk) {
+      this.session.counters.digestErrorData++
       this.connection.reject(pdu, RejectReason.dataDigestError, 'data digest error in Data-Out')
     }
     const found = this.session.task(header.initiatorTaskTag)

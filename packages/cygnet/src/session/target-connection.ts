@@ -1,4 +1,5 @@
 import type { Instant } from '../base/clock.ts'
+import type { PooledBuffer } from '../base/pool.ts'
 import { serialAdd, serialDistance } from '../base/serial32.ts'
 import { BHS_BYTES, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { encodeAsyncMessage } from '../pdu/async-message.ts'
@@ -134,6 +135,16 @@ export class TargetConnection extends Connection<TimerName, ConnectionEvent> imp
 
   // The runtime's side
 
+  /** As late as any connection of its session knows it to be. */
+  override get now(): Instant {
+    return Math.max(super.now, this.#session?.now ?? 0)
+  }
+
+  override receive(segment: PooledBuffer, start: number, end: number, now: Instant): void {
+    if (this.#session) this.#session.now = now
+    super.receive(segment, start, end, now)
+  }
+
   override pollTransmit(out: TransmitVector): boolean {
     if (this.#owesNopIn) this.enqueue(this.#nopIn(RESERVED_TAG))
     this.#windowMoved = false
@@ -151,6 +162,7 @@ export class TargetConnection extends Connection<TimerName, ConnectionEvent> imp
   }
 
   override handleTimeout(now: Instant): void {
+    if (this.#session) this.#session.now = now
     super.handleTimeout(now)
     this.#session?.connections.expire(now)
   }
@@ -462,8 +474,10 @@ export class TargetConnection extends Connection<TimerName, ConnectionEvent> imp
     }
     this.#seenBatches = super.hasOutput ? this.#batches : -1
     const limitMs = this.#silenceLimitMs(identity)
-    if (this.now - this.lastReceived < limitMs) {
-      this.timers.set('nop', this.lastReceived + limitMs)
+    // The same sum as the deadline: a difference may be rounded to the other side, and the timer would never be over.
+    const due = this.lastReceived + limitMs
+    if (this.now < due) {
+      this.timers.set('nop', due)
     } else if (identity.type === 'Discovery') {
       this.drop(`a discovery session was silent for ${limitMs} ms`)
     } else {
