@@ -278,6 +278,8 @@ export class InitiatorFullFeature {
 
   /** Asks for a sign of life; whatever comes is one. */
   keepAlive(): void {
+    // The answer to the last one may still come.
+    if (this.#keepaliveTag !== undefined) this.#plugs.add(this.#keepaliveTag)
     this.#keepaliveTag = this.#connection.owner.takeTag()
     this.#sendNopOut(this.#keepaliveTag, RESERVED_TAG, 0n)
   }

@@ -81,6 +81,8 @@ const unanswered: Closure = {
 export class TaskManagementRequests {
   readonly #session: ManagingSession
   readonly #requests = new Map<number, ManagementRequest>()
+  /** Tags of requests that were given up, whose answers may still come. */
+  readonly #late = new Set<number>()
 
   constructor(session: ManagingSession) {
     this.#session = session
@@ -197,7 +199,7 @@ export class TaskManagementRequests {
     if (!connection.countIn(header)) return
     const request = this.#requests.get(header.initiatorTaskTag)
     if (request === undefined || request.connection !== connection) {
-      if (connection.errorRecoveryLevel === 0)
+      if (!this.#late.delete(header.initiatorTaskTag) && connection.errorRecoveryLevel === 0)
         connection.broken('a Task Management Function Response that answers no request')
       return
     }
@@ -233,14 +235,17 @@ export class TaskManagementRequests {
   failAll(failure: Closure): void {
     const requests = [...this.#requests.values()]
     this.#requests.clear()
+    this.#late.clear()
     for (const request of requests) request.done(undefined, { ...failure, code: LOST })
   }
 
   sweep(now: Instant): void {
     for (const request of [...this.#requests.values()]) {
       if (request.deadline === 0) request.deadline = now + this.#session.limits.taskManagementTimeoutMs
-      else if (now >= request.deadline && this.#requests.delete(request.tag))
+      else if (now >= request.deadline && this.#requests.delete(request.tag)) {
+        this.#late.add(request.tag)
         request.done(undefined, unanswered)
+      }
     }
   }
 }
