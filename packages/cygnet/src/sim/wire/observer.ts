@@ -203,6 +203,9 @@ export class WireObserver {
     const who = `${opcodeName(opcode)} ${tag}`
     const before = session.used.get(cmdSN)
     if (before !== undefined) {
+      // Of several NOP-Outs that fill one gap, the first to arrive counts.
+      const fillsGap = opcode === Opcode.nopOut && before.startsWith(opcodeName(Opcode.nopOut))
+      if (fillsGap) return true
       if (before !== who) this.#violation(pdu, `CmdSN ${cmdSN} was that of ${before}, now it is of ${who}`)
       else if (session.errorRecoveryLevel === 0)
         this.#violation(pdu, `CmdSN ${cmdSN} again at ErrorRecoveryLevel 0`)
@@ -334,18 +337,24 @@ export class WireObserver {
       case Opcode.asyncMessage:
         this.#numberedOnce(pdu, 'message')
         return
-      case Opcode.reject: {
-        const header = decodeReject(pdu.view, pdu.start)
-        this.#numberedOnce(pdu, 'reject')
-        if (!fairRejects.has(header.reason)) {
-          const rejected = opcodeOf(pdu.view, pdu.headerEnd)
-          this.#violation(pdu, `reason 0x${header.reason.toString(16)} for a ${opcodeName(rejected)}`)
-        }
+      case Opcode.reject:
+        this.#reject(session, pdu)
         return
-      }
       default:
         this.#status(session, pdu, tag)
     }
+  }
+
+  #reject(session: SessionRecord, pdu: WirePdu): void {
+    const header = decodeReject(pdu.view, pdu.start)
+    this.#numberedOnce(pdu, 'reject')
+    const rejected = opcodeOf(pdu.view, pdu.headerEnd)
+    // Data-Out is judged where it is sent; it may come late for a task that the target has ended or rejected.
+    if (!fairRejects.has(header.reason) && rejected !== Opcode.dataOut)
+      this.#violation(pdu, `reason 0x${header.reason.toString(16)} for a ${opcodeName(rejected)}`)
+    // §7.3: its CmdSN does not count as received; the command comes again, or another takes its number.
+    if (numbered.has(rejected) && !isImmediate(pdu.view, pdu.headerEnd))
+      session.used.delete(pdu.view.getUint32(pdu.headerEnd + 24))
   }
 
   #loginResponse(pdu: WirePdu): void {
