@@ -3,7 +3,9 @@ import { Command } from 'commander'
 import { CygnetError } from '../base/errors.ts'
 import { attachCommand } from './attach.ts'
 import { configCommand } from './config.ts'
+import { copyCommand } from './copy.ts'
 import { discoverCommand } from './discover.ts'
+import { infoCommand } from './info.ts'
 import { escapeControls } from './log.ts'
 import { serveCommand } from './serve.ts'
 import { tunnelCommand } from './tunnel.ts'
@@ -28,6 +30,8 @@ export function main(args: readonly string[]): void {
     .addCommand(serveCommand())
     .addCommand(configCommand())
     .addCommand(discoverCommand())
+    .addCommand(infoCommand())
+    .addCommand(copyCommand())
     .addCommand(attachCommand())
     .addCommand(tunnelCommand())
   program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {

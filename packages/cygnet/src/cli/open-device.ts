@@ -84,6 +84,10 @@ function prepareFile(path: string, lengthBytes: number, keep: boolean): void {
 }
 
 function openFile(path: string, readOnly: boolean): Promise<StoreDevice> {
+  if (readOnly && !existsSync(path)) {
+    const message = `${path} does not exist: check the name, or write a URL.`
+    return Promise.reject(new CygnetError('FILE_MISSING', message))
+  }
   const { calls } = loadSystemCalls()
   return new Promise((resolve, reject) => {
     openFileStore(new NodeDiskIO(calls), path, { readOnly }, (error, store) => {
