@@ -77,8 +77,9 @@ interface Waiter {
   reject(error: Error): void
 }
 
-/** RFC 7143 §4.2.2.1: one numbering for all connections of a session. */
-class CommandNumbers {
+/** RFC 7143 §4.2.2.1, §11.2.1.8: one numbering for all connections of a session, and tags that none of their tasks share. */
+class SessionNumbers {
+  nextItt = 1
   cmdSn = 1
   expCmdSn = 1
   maxCmdSn = 1
@@ -116,12 +117,11 @@ export class RawInitiator {
   #needBytes = 48
   #isClosed = false
   #failure: Error | undefined
-  #nextItt = 1
   #loginKeys = new Map<string, string>()
   readonly #inbox: ReceivedPdu[] = []
   readonly #waiters: Waiter[] = []
   readonly #exchanges = new Map<number, Exchange>()
-  #numbers = new CommandNumbers()
+  #numbers = new SessionNumbers()
 
   private constructor(socket: Socket) {
     this.socket = socket
@@ -182,9 +182,9 @@ export class RawInitiator {
     return this.#isClosed
   }
 
-  /** A tag that no exchange of this connection uses. */
+  /** A tag that no exchange of this session uses. */
   allocateItt(): number {
-    return this.#nextItt++
+    return this.#numbers.nextItt++
   }
 
   /** A BHS with this connection's ExpStatSN and next CmdSN, which is used up unless the PDU is immediate or carries none. */
