@@ -3,7 +3,7 @@
  * and the others of its session, and of another one, go on.
  */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { Op, RawInitiator } from '../support/raw-initiator.ts'
 import { rw10 } from '../support/recording-writer.ts'
 import { Scratch } from '../support/scratch.ts'
@@ -41,9 +41,9 @@ async function join(
 }
 
 /** One session, its connections numbered together. */
-async function openSession(subject: Subject, count: number): Promise<Session> {
+async function openSession(subject: Subject, count: number, level: number): Promise<Session> {
   const leading = await RawInitiator.connect(subject.port)
-  const keys = { MaxConnections: String(count), ErrorRecoveryLevel: '0' }
+  const keys = { MaxConnections: String(count), ErrorRecoveryLevel: String(level) }
   const result = await leading.login({ ...identity, target: subject.iqn, keys })
   assert.equal(result.statusClass, 0)
   assert.equal(result.keys.get('MaxConnections'), String(count))
@@ -103,14 +103,14 @@ async function ready(connection: RawInitiator): Promise<void> {
   while ((await connection.command([0, 0, 0, 0, 0, 0])).status !== 0);
 }
 
-test('a session of 32 connections, one of which stops reading', { timeout: 120_000 }, async (t) => {
+async function oneStopsReading(t: TestContext, level: number): Promise<void> {
   const scratch = new Scratch(t)
   const subject = await startSubject(scratch, { images: [scratch.path('disk')], size: '64M' })
   if (subject.name !== 'cygnet') {
     t.diagnostic('tgt has one connection for each session')
     return
   }
-  const { connections, tsih } = await openSession(subject, CONNECTIONS)
+  const { connections, tsih } = await openSession(subject, CONNECTIONS, level)
   const other = await RawInitiator.open(subject.port, { target: subject.iqn })
   t.after(() => {
     for (const connection of [other, ...connections]) connection.close()
@@ -167,4 +167,14 @@ test('a session of 32 connections, one of which stops reading', { timeout: 120_0
     assert.ok(sum(after.reads) > sum(before.reads) / 3)
     assert.ok(subject.isRunning)
   })
-})
+}
+
+for (const level of [0, 2]) {
+  test(
+    `a session of 32 connections at ErrorRecoveryLevel ${level}, one of which stops reading`,
+    {
+      timeout: 120_000,
+    },
+    (t) => oneStopsReading(t, level),
+  )
+}
