@@ -25,18 +25,27 @@ export {
 } from './initiator/copy.ts'
 export type { DiscoveredTarget, PortalGroup } from './initiator/discovered-target.ts'
 export { Initiator } from './initiator/initiator.ts'
-export type { ChapCredentials, InitiatorOptions, SessionOptions } from './initiator/options.ts'
+export type {
+  ChapCredentials,
+  InitiatorOptions,
+  RecoveryEvent,
+  RecoveryOptions,
+  SessionOptions,
+} from './initiator/options.ts'
 export type { ByteStream, InitiatorRuntime, StreamHandler, Transport } from './initiator/ports.ts'
 export { ScsiDisk } from './initiator/scsi-disk.ts'
 export { ScsiError } from './initiator/scsi-error.ts'
-export type { Session, SessionFacts } from './initiator/session.ts'
+export type { ExecuteOptions, Session, SessionFacts } from './initiator/session.ts'
 export { type IscsiUrl, parseIscsiUrl } from './initiator/url.ts'
 export { type OpenStream, SocketTransport, tlsTransport } from './runtime/initiator-socket.ts'
 export type { TlsClientOptions } from './runtime/tls-connect.ts'
-export type { Notice } from './session/initiator-events.ts'
+export type { Closure, Notice } from './session/initiator-events.ts'
 export { defaultInitiatorLimits, type InitiatorLimits } from './session/initiator-limits.ts'
+export type { Spread } from './session/initiator-policy.ts'
 export type { ConnectionParameters, SessionParameters } from './session/parameters.ts'
 export type { PortalAddress } from './session/portal-address.ts'
+export { RecoveryCounters } from './session/recovery-counters.ts'
+export type { ScsiRequestOptions, ScsiStatusResult } from './session/scsi-request.ts'
 
 const runtime = nodeInitiatorRuntime()
 const initiator = new Initiator(runtime)

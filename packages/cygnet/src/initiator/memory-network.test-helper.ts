@@ -28,6 +28,10 @@ export class MemoryNetwork implements InitiatorRuntime, Transport {
     )
   }
 
+  defer(callback: () => void): void {
+    queueMicrotask(callback)
+  }
+
   schedule(callback: () => void, delayMs: number): () => void {
     this.#timers.set(callback, this.#now + delayMs)
     return () => void this.#timers.delete(callback)

@@ -161,6 +161,7 @@ const reachedBy = (transport: Transport, runtime: InitiatorRuntime): InitiatorRu
   pool: runtime.pool,
   hostName: runtime.hostName,
   random: (lengthBytes) => runtime.random(lengthBytes),
+  defer: (callback) => runtime.defer(callback),
   schedule: (callback, delayMs) => runtime.schedule(callback, delayMs),
 })
 

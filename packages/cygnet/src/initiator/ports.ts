@@ -42,6 +42,8 @@ export interface InitiatorRuntime {
   readonly hostName: string
   /** Unpredictable bytes: ISIDs and challenges. */
   random(lengthBytes: number): Uint8Array
+  /** Calls back as soon as what runs now has ended, before anything else happens. */
+  defer(callback: () => void): void
   /** Calls back once after a delay; returns what cancels it. */
   schedule(callback: () => void, delayMs: number): () => void
 }

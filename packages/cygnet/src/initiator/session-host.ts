@@ -56,7 +56,7 @@ export class SessionHost {
   readonly #wake = (): void => {
     if (this.#isDue) return
     this.#isDue = true
-    queueMicrotask(this.#poll)
+    this.#runtime.defer(this.#poll)
   }
 
   readonly #poll = (): void => {

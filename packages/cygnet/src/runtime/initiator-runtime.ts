@@ -26,6 +26,7 @@ export function nodeInitiatorRuntime(): InitiatorRuntime {
     pool,
     hostName: defaultInitiatorName(),
     random: (lengthBytes) => new Uint8Array(randomBytes(lengthBytes)),
+    defer: queueMicrotask,
     schedule: (callback, delayMs) => {
       const timer = setTimeout(callback, delayMs)
       return () => clearTimeout(timer)

@@ -142,7 +142,8 @@ export class ConnectionRecovery {
       if (!this.#recoveries.has(recovery.cid)) return
       if (now >= recovery.deadline) {
         this.#session.counters.time2RetainExpired++
-        recovery.cleanup.on(recovery.cleanup.state === 'CLEANUP_WAIT' ? 'timedOut' : 'sessionClosed')
+        if (recovery.cleanup.can('timedOut')) recovery.cleanup.on('timedOut')
+        else if (recovery.cleanup.can('sessionClosed')) recovery.cleanup.on('sessionClosed')
         this.#giveUp(recovery.failure)
         return
       }

@@ -72,9 +72,9 @@ export class DataInReceiver {
     return this.#dataPdus
   }
 
-  /** Numbers are missing that were seen to exist. */
+  /** Numbers are missing that were seen to exist, or that were asked for again. */
   get hasGap(): boolean {
-    return this.#expDataSN < this.#end
+    return this.#awaitsResend || this.#expDataSN < this.#end
   }
 
   /** After an arrival `ahead`: the numbers that are first seen to be missing, none where they all were known. */
@@ -134,7 +134,7 @@ export class DataInReceiver {
   }
 
   #closeGaps(): InputViolation | undefined {
-    while (this.hasGap) {
+    while (this.#expDataSN < this.#end) {
       const result = this.#next()
       if (typeof result === 'object') return result
     }

@@ -44,6 +44,10 @@ const STATUS_QUALIFIER_OFFSET = 8
 /** Set a deadline at the next look. */
 const SOON: Instant = 0
 
+/** §11.16.3: after an R-Data SNACK, the response to go by is the one with its tag. */
+const answersSnack = (task: InitiatorTask, { snackTag }: ScsiResponse): boolean =>
+  task.snackTag === 0 || snackTag === task.snackTag
+
 /**
  * The SCSI tasks of an initiator's session: sends their commands in the order of CmdSN as far as the command window and
  * the connections allow, and takes what the target sends for them. Every request that is added ends with one result.
@@ -280,13 +284,14 @@ export class InitiatorTasks {
     const arrival = receiver.r2t(header.r2tSN)
     if (!this.#isAcceptable(task, connection, arrival) || arrival === 'repeated') return
     if (arrival === 'ahead') this.#snackData(task, connection, receiver.newGap)
-    if (task.outstandingR2Ts >= (this.#session.parameters?.maxOutstandingR2T ?? 1)) {
+    // A target that waited too long asks again, perhaps before what it asked for could be sent.
+    const asksAgain = bufferOffset < task.sentBytes && connection.errorRecoveryLevel > 0
+    if (!asksAgain && task.outstandingR2Ts >= (this.#session.parameters?.maxOutstandingR2T ?? 1)) {
       this.#violated(task, connection, 'it has more R2Ts outstanding than were agreed on')
       return
     }
     const end = Math.min(bufferOffset + lengthBytes, request.dataOutBytes)
-    if (bufferOffset < task.sentBytes && connection.errorRecoveryLevel > 0)
-      this.#session.counters.recoveryR2T++
+    if (asksAgain) this.#session.counters.recoveryR2T++
     task.sentBytes = Math.max(task.sentBytes, end)
     if (!task.isStopped) {
       task.outstandingR2Ts++
@@ -313,9 +318,8 @@ export class InitiatorTasks {
       this.#answersNothing(connection, header, true, 'SCSI Response')
       return
     }
-    const isFinal = task.snackTag === 0 || header.snackTag === task.snackTag
     const isComplete = header.response === ServiceResponse.commandCompleted
-    if (isFinal && isComplete) {
+    if (isComplete && answersSnack(task, header)) {
       const tail = task.receiver.expectPdus(header.expDataSN)
       if ('violation' in tail) {
         this.#violated(task, connection, tail.violation)
@@ -329,6 +333,7 @@ export class InitiatorTasks {
         this.#snackData(task, connection, tail)
       }
     }
+    const isFinal = answersSnack(task, header)
     const isNew = connection.countIn(header, true, !isFinal || task.receiver.hasGap)
     if (connection.state !== 'full-feature' || !isFinal || task.state !== 'active') return
     // The answer to an R-Data SNACK may have the StatSN of a response that came before (§11.16.3).
