@@ -21,6 +21,8 @@ export interface SubjectOptions {
   readonly readOnly?: boolean
   /** Address given out in discovery, `HOST:PORT`. */
   readonly advertise?: string
+  /** Where ours remembers reservations; by default beside each image. */
+  readonly stateFolder?: string
   /** Port on 127.0.0.1; a free one by default. */
   readonly port?: number
   /** Node's own flags, such as a heap limit. */
@@ -140,6 +142,7 @@ export async function startCygnet(scratch: Scratch, options: SubjectOptions): Pr
   if (options.size !== undefined) args.push('--size', options.size)
   if (options.blockSize !== undefined) args.push('--block-size', String(options.blockSize))
   if (options.readOnly) args.push('--read-only')
+  if (options.stateFolder !== undefined) args.push('--state', options.stateFolder)
   const child = scratch.spawn(process.execPath, args)
   const output = collect(child)
   const ready = (): RegExpExecArray | null =>
