@@ -74,6 +74,7 @@ export class Endpoint {
     this.#alarm.set(protocol.pollTimeout())
     if (this.#hasEnded) return
     while (protocol.hasOutput && this.#socket.queuedBytes < this.#options.writeAheadBytes) this.#transmit()
+    if (protocol.hasOutput) this.#socket.wantsDrained = true
     if (protocol.state === 'closing' && !protocol.hasOutput) this.#transmit()
     if (protocol.state === 'closed') {
       this.#finish()

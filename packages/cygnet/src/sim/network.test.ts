@@ -147,6 +147,7 @@ test('a reader that pauses holds up the sender', () => {
   run()
   assert.ok(sent < 10 && near.socket.queuedBytes === 1_000_000)
   assert.equal(far.received.length, 0)
+  near.socket.wantsDrained = true
   far.socket.resume()
   run()
   assert.deepEqual([sent, near.socket.queuedBytes, far.received.length], [10, 0, 1_000_000])

@@ -6,7 +6,7 @@ import type { FaultCounts, NetworkBehaviour } from './network-behaviour.ts'
 export interface SocketHandler {
   /** Bytes came in; valid until this returns. */
   received(bytes: Uint8Array): void
-  /** `queuedBytes` has become small. */
+  /** What was sent has arrived, where `wantsDrained` was set. */
   drained(): void
   /** The stream ended; nothing else comes. Not called after `destroy`. */
   closed(reason: string): void
@@ -35,6 +35,8 @@ export class SimSocket {
   readonly #prng: Prng
   handler: SocketHandler | undefined
   tap: Tap | undefined
+  /** The end waits until more can be sent. */
+  wantsDrained = false
   peer!: SimSocket
   #isClosed = false
   /** The other end will never hear from us, nor learn why. */
@@ -201,11 +203,15 @@ export class SimSocket {
 
   /** There is room again: callbacks that waited for it are called. */
   #release(): void {
-    if (this.#waiting.length === 0 || this.#underWayBytes > WINDOW_BYTES / 2 || this.#isCut) return
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const sent of waiting) sent()
-    if (!this.#isClosed) this.handler?.drained()
+    if (this.#isCut) return
+    if (this.#waiting.length > 0 && this.#underWayBytes <= WINDOW_BYTES / 2) {
+      const waiting = this.#waiting
+      this.#waiting = []
+      for (const sent of waiting) sent()
+    }
+    if (!this.wantsDrained || this.#isClosed) return
+    this.wantsDrained = false
+    this.handler?.drained()
   }
 
   pause(): void {
