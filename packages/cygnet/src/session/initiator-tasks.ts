@@ -33,6 +33,8 @@ export interface TaskSession {
   chooseConnection(): InitiatorConnection | undefined
   /** Its task has taken too long: abort it. */
   taskTimedOut(task: InitiatorTask): void
+  /** The target would not reassign a task, and did not. */
+  taskNotReassigned(): void
   /** The connection has one task less. */
   taskLeft(connection: InitiatorConnection): void
   /** A deadline may have to be set. */
@@ -173,9 +175,16 @@ export class InitiatorTasks {
     task.snackTag = 0
     task.snacks = 0
     task.snackDeadline = Infinity
+    task.proofDeadline = Infinity
     task.owedAckTag = undefined
     task.outstandingR2Ts = 0
     this.#settle(task, connection)
+  }
+
+  /** As `resume`, where the target says that it does not; it may, and sends something for the task then. */
+  resumeInDoubt(task: InitiatorTask, connection: InitiatorConnection): void {
+    this.resume(task, connection)
+    task.proofDeadline = SOON
   }
 
   /** A suspended command that never arrived is sent again, with its CmdSN (§7.2.1). */
@@ -222,7 +231,9 @@ export class InitiatorTasks {
 
   #taskOf(connection: InitiatorConnection, tag: number): InitiatorTask | undefined {
     const task = this.#byTag.get(tag)
-    return task !== undefined && task.state === 'active' && task.connection === connection ? task : undefined
+    if (task === undefined || task.state !== 'active' || task.connection !== connection) return undefined
+    task.proofDeadline = Infinity
+    return task
   }
 
   #dataIn(connection: InitiatorConnection, pdu: ReceivedPdu, header: DataIn): void {
@@ -558,6 +569,7 @@ export class InitiatorTasks {
     for (const task of this.all()) {
       const { connection } = task
       if (task.state === 'active' && connection !== undefined) this.#sweepSnack(task, connection, now)
+      if (task.state === 'active') this.#sweepProof(task, now)
       if (task.state === 'active' || task.state === 'waiting') this.#sweepDeadline(task, now)
     }
     this.#sweepWindow(now)
@@ -587,6 +599,12 @@ export class InitiatorTasks {
       } else if (task.snackTag > 0) this.#snackAllData(task, connection)
       else for (const run of task.receiver.gaps()) this.#snackData(task, connection, run)
     }
+  }
+
+  #sweepProof(task: InitiatorTask, now: Instant): void {
+    if (task.proofDeadline === SOON)
+      task.proofDeadline = now + this.#session.limits.taskManagementTimeoutMs
+    else if (now >= task.proofDeadline) this.#session.taskNotReassigned()
   }
 
   /** §7.2.1: ExpCmdSN stays at a command that did not arrive, or whose place nothing fills. */
