@@ -316,14 +316,14 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
       if (request.state === 'ended') this.window.plug(request.command.cmdSN)
       else this.#end(request)
     }
+    // Before anything else is delivered or released: that must not be sent here.
+    if (keepsTasks) {
+      connection.withdrawTasks()
+      for (const task of [...this.#tasks.values()]) if (task.connection === connection) this.#suspend(task)
+    }
     this.order.deliverReady()
     this.#fence.check()
-    if (!keepsTasks) {
-      this.terminateTasksOf(connection)
-      return
-    }
-    connection.withdrawTasks()
-    for (const task of [...this.#tasks.values()]) if (task.connection === connection) this.#suspend(task)
+    if (!keepsTasks) this.terminateTasksOf(connection)
   }
 
   terminateTasksOf(connection: SessionConnection): number {
@@ -499,7 +499,9 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     else {
       const send = (sent: () => void): void => {
         task.onSent = sent
-        connection.send(task)
+        // It may have lost its connection while it waited.
+        if (task.isSuspended || task.connection !== connection) sent()
+        else connection.send(task)
       }
       this.#fence.raise({ connection, lun: task.lun, send })
     }
