@@ -316,6 +316,8 @@ export class InitiatorTasks {
     const { dataOutBytes } = task.request
     const maxBurstLength = this.#session.parameters?.maxBurstLength ?? 0
     if (targetTransferTag === RESERVED_TAG) return 'it sent an R2T without a target transfer tag'
+    // §4.2.5.3
+    if (header.lun !== task.lun) return 'it sent an R2T whose LUN is not that of the command'
     if (lengthBytes === 0 || lengthBytes > maxBurstLength)
       return `it sent an R2T for ${lengthBytes} bytes, the limit is ${maxBurstLength}`
     if (bufferOffset + lengthBytes > dataOutBytes)
