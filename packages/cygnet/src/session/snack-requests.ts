@@ -1,6 +1,9 @@
+import { type Serial32, serialAdd, serialDistance, serialLess, serialLessOrEqual } from '../base/serial32.ts'
 import { RESERVED_TAG } from '../pdu/bhs.ts'
 import { SnackType } from '../pdu/codes.ts'
 import { encodeSnackRequest } from '../pdu/snack.ts'
+import { RequestPdu } from './control-pdu.ts'
+import type { TransmitVector } from './transmit.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 
 /** SNACK Requests (RFC 7143 §11.16). The numbers of a run of 0 are all from the first on. */
@@ -48,9 +51,36 @@ export function sendRDataSnack(
   send(connection, SnackType.rData, lun, initiatorTaskTag, snackTag, 0, 0)
 }
 
-/** Asks for responses. */
+/** Asks for `count` responses, 1 or more. */
 export function sendStatusSnack(connection: InitiatorConnection, first: number, count: number): void {
-  send(connection, SnackType.status, 0n, RESERVED_TAG, RESERVED_TAG, first, count)
+  connection.send(new StatusSnack(connection, first, serialAdd(first, count)))
+}
+
+/** Leaves out what has come while it waited for the socket: to ask for what is acknowledged breaks the protocol. */
+class StatusSnack extends RequestPdu {
+  readonly #connection: InitiatorConnection
+  readonly #end: Serial32
+
+  constructor(connection: InitiatorConnection, first: Serial32, end: Serial32) {
+    super(connection, (view, at, expStatSN) => {
+      const begRun = serialLess(first, expStatSN) ? expStatSN : first
+      encodeSnackRequest(view, at, {
+        type: SnackType.status,
+        lun: 0n,
+        initiatorTaskTag: RESERVED_TAG,
+        targetTransferTag: RESERVED_TAG,
+        expStatSN,
+        begRun,
+        runLength: serialDistance(begRun, end),
+      })
+    })
+    this.#connection = connection
+    this.#end = end
+  }
+
+  override transmit(out: TransmitVector): boolean {
+    return serialLessOrEqual(this.#end, this.#connection.expStatSN) || super.transmit(out)
+  }
 }
 
 /** Acknowledges Data-In before `expDataSN`, as a Data-In with the A bit asked for with its tag. */
