@@ -1,0 +1,81 @@
+/** Debian's istgt as a target without authentication: one disk behind LUN 0 of each of its targets. */
+import { writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { peerPath } from './peer.ts'
+import { freePort, type Scratch } from './scratch.ts'
+import { createImage, sleep } from './subject.ts'
+
+const BASE = 'iqn.2026-11.dev.example'
+const START_TRIES = 100
+
+export interface IstgtDisk {
+  /** Last part of the target's name. */
+  readonly name: string
+  readonly size: string
+  readonly blockSize: 512 | 4096
+}
+
+/** Starts it, and waits until it listens. What is returned makes URLs. */
+export async function startIstgt(
+  scratch: Scratch,
+  disks: readonly IstgtDisk[],
+): Promise<{ readonly port: number; url(name: string, query?: string): string }> {
+  const port = await freePort()
+  const control = await freePort()
+  writeFileSync(scratch.path('auth.conf'), '[AuthGroup1]\n  Auth "nobody" "nobodys-secret"\n', {
+    mode: 0o600,
+  })
+  const units = disks.map(({ name, size, blockSize }, index) => {
+    createImage(scratch.path(`${name}.istgt`), size)
+    return `[LogicalUnit${index + 1}]
+  TargetName ${BASE}:${name}
+  Mapping PortalGroup1 InitiatorGroup1
+  AuthMethod None
+  AuthGroup None
+  UseDigest Auto
+  UnitType Disk
+  BlockLength ${blockSize}
+  LUN0 Storage ${scratch.path(`${name}.istgt`)} Auto
+`
+  })
+  writeFileSync(
+    scratch.path('istgt.conf'),
+    `[Global]
+  NodeBase "${BASE}"
+  PidFile ${scratch.path('istgt.pid')}
+  AuthFile ${scratch.path('auth.conf')}
+  MediaDirectory ${scratch.folder}
+  DiscoveryAuthMethod None
+  MaxSessions 16
+  MaxConnections 4
+[UnitControl]
+  AuthMethod CHAP
+  AuthGroup AuthGroup1
+  Portal UC1 127.0.0.1:${control}
+  Netmask 127.0.0.1
+[PortalGroup1]
+  Portal DA1 127.0.0.1:${port}
+[InitiatorGroup1]
+  InitiatorName "ALL"
+  Netmask 127.0.0.0/8
+${units.join('')}`,
+  )
+  const child = scratch.spawn(peerPath('istgt'), ['-c', scratch.path('istgt.conf'), '-D'])
+  for (let tries = 0; !(await isListening(port)); tries++) {
+    if (tries === START_TRIES || child.exitCode !== null) throw new Error('istgt is not ready')
+    await sleep(100)
+  }
+  return { port, url: (name, query = '') => `iscsi://127.0.0.1:${port}/${BASE}:${name}/0${query}` }
+}
+
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    const end = (answer: boolean) => (): void => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.once('connect', end(true))
+    socket.once('error', end(false))
+  })
+}
