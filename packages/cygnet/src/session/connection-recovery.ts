@@ -1,5 +1,5 @@
 import type { Instant } from '../base/clock.ts'
-import { serialLessOrEqual } from '../base/serial32.ts'
+import { type Serial32, serialLessOrEqual } from '../base/serial32.ts'
 import { LogoutResponseCode, TaskManagementResponseCode } from '../pdu/codes.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
@@ -34,7 +34,7 @@ export interface RecoveringSession {
   /** Where the next command goes. */
   chooseConnection(): InitiatorConnection | undefined
   /** Connects and logs in, in the place of a lost connection. */
-  reinstate(cid: number): InitiatorConnection
+  reinstate(cid: number, oldExpStatSN: Serial32): InitiatorConnection
   /** A task that the target does not know any more. */
   taskForgotten(task: InitiatorTask): void
   recovered(cid: number): void
@@ -57,6 +57,8 @@ type RecoveryPhase =
 /** One lost connection. */
 interface Recovery {
   readonly cid: number
+  /** The target keeps the responses from there on; those before it have arrived (§11.14.4). */
+  readonly expStatSN: Serial32
   readonly failure: Closure
   /** Its tasks that are not reassigned yet. */
   readonly tasks: Set<InitiatorTask>
@@ -121,6 +123,7 @@ export class ConnectionRecovery {
     }
     this.#recoveries.set(connection.cid, {
       cid: connection.cid,
+      expStatSN: connection.expStatSN,
       failure,
       tasks: suspended,
       cleanup: new StateMachine<ConnectionCleanupState, ConnectionCleanupEvent>(
@@ -161,7 +164,7 @@ export class ConnectionRecovery {
       recovery.phase = 'logging-out'
       recovery.through = other
       recovery.cleanup.on('logoutBegun')
-      other.logOutOther(recovery.cid)
+      other.logOutOther(recovery.cid, recovery.expStatSN)
       return
     }
     // One takes its place first; the rest can then be logged out through it.
@@ -171,7 +174,7 @@ export class ConnectionRecovery {
     }
     recovery.phase = 'connecting'
     recovery.cleanup.on('reinstatementBegun')
-    recovery.through = this.#session.reinstate(recovery.cid)
+    recovery.through = this.#session.reinstate(recovery.cid, recovery.expStatSN)
   }
 
   /** The target answered the logout of a lost connection. */
@@ -269,6 +272,9 @@ export class ConnectionRecovery {
         counters.taskReassign++
         tasks.resume(task, connection)
         if (task.endCode !== undefined) management.abort(task)
+      } else if (response === TaskManagementResponseCode.functionRejected) {
+        // LIO answers so when it has reassigned the task.
+        tasks.resumeInDoubt(task, connection)
       } else {
         counters.taskReassignRefused++
         if (response !== TaskManagementResponseCode.taskDoesNotExist) {

@@ -14,8 +14,8 @@ export interface InputViolation {
 
 /** Consecutive DataSNs or R2TSNs. */
 export interface InputRun {
-  first: number
-  count: number
+  readonly first: number
+  readonly count: number
 }
 
 /** A PDU that came ahead of a gap; an R2T has no bytes. */
@@ -25,6 +25,7 @@ interface Piece {
 }
 
 const NO_BUFFER = new Uint8Array(0)
+const NOTHING_MISSING: InputRun = { first: 0, count: 0 }
 const R2T_PIECE: Piece = { offset: -1, lengthBytes: 0 }
 
 const violated = (violation: string): InputViolation => ({ violation })
@@ -49,7 +50,7 @@ export class DataInReceiver {
   #ackPdus = 0
   #awaitsResend = false
   #takesAnyStart = false
-  #newGap: InputRun = { first: 0, count: 0 }
+  #newGap = NOTHING_MISSING
 
   /** `aheadLimit`: most PDUs that are taken ahead of a gap. */
   constructor(buffer: Uint8Array | undefined, aheadLimit: number) {
@@ -125,7 +126,7 @@ export class DataInReceiver {
    * are here, only R2Ts can be missing, which do not matter any more.
    */
   expectPdus(dataPdus: number): InputRun | InputViolation {
-    if (this.#dataPdus >= dataPdus) return this.#closeGaps() ?? { first: this.#end, count: 0 }
+    if (this.#dataPdus >= dataPdus) return this.#closeGaps() ?? NOTHING_MISSING
     let known = this.#dataPdus
     for (const { count } of this.gaps()) known += count
     const run = { first: this.#end, count: Math.max(0, dataPdus - known) }
@@ -154,8 +155,8 @@ export class DataInReceiver {
 
   /** All that is known to be missing. */
   gaps(): InputRun[] {
-    const runs: InputRun[] = []
-    let last: InputRun | undefined
+    const runs: { first: number; count: number }[] = []
+    let last: { first: number; count: number } | undefined
     for (let dataSN = this.#expDataSN; dataSN < this.#end; dataSN++) {
       if (this.#ahead?.has(dataSN)) last = undefined
       else if (last !== undefined) last.count++

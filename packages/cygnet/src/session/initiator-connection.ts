@@ -189,8 +189,8 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
   }
 
   /** Logs out another connection of the session, for recovery; a `recovery-logout` event answers. */
-  logOutOther(cid: number): void {
-    this.#fullFeature.logOutOther(cid)
+  logOutOther(cid: number, expStatSN: Serial32): void {
+    this.#fullFeature.logOutOther(cid, expStatSN)
   }
 
   /** Declares a new MaxRecvDataSegmentLength, 512..2^24-1 bytes; it counts when the target has answered. */

@@ -25,6 +25,8 @@ type Request = { readonly id: RequestId; readonly deadline: number } & (
 )
 
 const NOTHING = new Uint8Array(0)
+/** Most NOP-Outs whose answers may be late. */
+const LATE_ANSWERS = 64
 const ANNOUNCED = lostConnection('the target announced that it drops us')
 
 /** Responses of the full feature phase. */
@@ -102,13 +104,19 @@ export class InitiatorFullFeature {
   }
 
   /** Removes another connection for recovery; a `recovery-logout` event answers. */
-  logOutOther(cid: number): void {
+  logOutOther(cid: number, expStatSN: Serial32): void {
     const id = this.#connection.owner.takeTag()
     this.#register({ id, kind: 'recovery-logout', cid, deadline: this.#newDeadline() })
-    this.#sendLogout(id, LogoutReason.removeConnectionForRecovery, cid)
+    this.#sendLogout(id, LogoutReason.removeConnectionForRecovery, cid, expStatSN)
   }
 
-  #sendLogout(initiatorTaskTag: number, reasonCode: LogoutReason, cid: number): void {
+  /** `lastExpStatSN`: of the connection to be closed (§11.14.4), where that is another one. */
+  #sendLogout(
+    initiatorTaskTag: number,
+    reasonCode: LogoutReason,
+    cid: number,
+    lastExpStatSN?: Serial32,
+  ): void {
     const { cmdSN } = this.#connection.owner.window
     this.#connection.request((view, at, expStatSN) =>
       encodeLogoutRequest(view, at, {
@@ -117,7 +125,7 @@ export class InitiatorFullFeature {
         initiatorTaskTag,
         cid: reasonCode === LogoutReason.closeSession ? 0 : cid,
         cmdSN,
-        expStatSN,
+        expStatSN: lastExpStatSN ?? expStatSN,
       }),
     )
   }
@@ -279,7 +287,7 @@ export class InitiatorFullFeature {
   /** Asks for a sign of life; whatever comes is one. */
   keepAlive(): void {
     // The answer to the last one may still come.
-    if (this.#keepaliveTag !== undefined) this.#plugs.add(this.#keepaliveTag)
+    if (this.#keepaliveTag !== undefined) this.#expectLate(this.#keepaliveTag)
     this.#keepaliveTag = this.#connection.owner.takeTag()
     this.#sendNopOut(this.#keepaliveTag, RESERVED_TAG, 0n)
   }
@@ -292,8 +300,14 @@ export class InitiatorFullFeature {
   /** A NOP-Out with a CmdSN that is missing at the target. */
   plugGap(cmdSN: Serial32): void {
     const tag = this.#connection.owner.takeTag()
-    this.#plugs.add(tag)
+    this.#expectLate(tag)
     this.#sendNopOut(tag, RESERVED_TAG, 0n, NOTHING, cmdSN)
+  }
+
+  #expectLate(tag: number): void {
+    this.#plugs.add(tag)
+    const [oldest] = this.#plugs
+    if (this.#plugs.size > LATE_ANSWERS && oldest !== undefined) this.#plugs.delete(oldest)
   }
 
   // The rest of what targets send

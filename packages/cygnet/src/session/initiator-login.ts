@@ -39,6 +39,8 @@ export interface InitiatorLoginOptions {
   /** 0 for a new session. */
   readonly tsih: number
   readonly cid: number
+  /** ExpStatSN of the connection whose place this one takes (§11.12.8); 0 where it takes none. */
+  readonly oldExpStatSN?: Serial32
   readonly initiatorTaskTag: number
   readonly preferences: Preferences
   readonly authentication: InitiatorAuthentication
@@ -115,7 +117,7 @@ export class InitiatorLogin {
 
   /** The StatSN that the next response must have; the first one tells us (§4.2.2.2). */
   get expStatSN(): Serial32 {
-    return this.#expStatSN ?? 0
+    return this.#expStatSN ?? this.options.oldExpStatSN ?? 0
   }
 
   /** Whom the target proved to be; '' where it did not have to. */

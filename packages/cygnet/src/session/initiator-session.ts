@@ -1,5 +1,6 @@
 import { type Instant, TimerTable } from '../base/clock.ts'
 import type { BufferPool } from '../base/pool.ts'
+import type { Serial32 } from '../base/serial32.ts'
 import { viewOf } from '../base/bytes.ts'
 import { opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { LogoutReason } from '../pdu/codes.ts'
@@ -321,8 +322,10 @@ export class InitiatorSession
   #tellRefused(): void {
     const refused = this.#refused
     const later = this.#later
-    if (refused.length > 0) this.#refused = []
-    if (later.length > 0) this.#later = []
+    if (refused.length === 0 && later.length === 0) return
+    // Both: what is called may add to either.
+    this.#refused = []
+    this.#later = []
     for (const { request, result } of refused) request.done(result)
     for (const run of later) run()
   }
@@ -394,6 +397,12 @@ export class InitiatorSession
 
   taskTimedOut(task: InitiatorTask): void {
     this.management.abort(task)
+  }
+
+  taskNotReassigned(): void {
+    this.counters.taskReassignRefused++
+    this.counters.fallbackToSessionRecovery++
+    this.giveUpSession(lostConnection('the target refused to reassign a task'))
   }
 
   taskLeft(connection: InitiatorConnection): void {
@@ -491,7 +500,7 @@ export class InitiatorSession
 
   // Connections
 
-  #connect(cid: number, portal: PortalAddress | undefined): InitiatorConnection {
+  #connect(cid: number, portal: PortalAddress | undefined, oldExpStatSN: Serial32 = 0): InitiatorConnection {
     const { login, limits, policy, digests, pool } = this.#options
     const { type, initiatorName, initiatorAlias, targetName, isid, portalGroupTag } = login
     const connection = new InitiatorConnection({
@@ -507,6 +516,7 @@ export class InitiatorSession
         isid,
         tsih: this.#tsih,
         cid,
+        oldExpStatSN,
         initiatorTaskTag: this.takeTag(),
         preferences: initiatorPreferences(limits, digests, policy),
         authentication: login.authentication(),
@@ -555,8 +565,13 @@ export class InitiatorSession
 
   #loggedIn(connection: InitiatorConnection): void {
     if (this.#tsih === 0) this.#sessionOpened(connection)
-    else if (!this.#recovery.loggedIn(connection))
-      this.#emit({ kind: 'connection-added', cid: connection.cid })
+    else {
+      if (this.#machine.can('continued')) {
+        this.#machine.on('continued')
+        this.counters.sessionContinuation++
+      }
+      if (!this.#recovery.loggedIn(connection)) this.#emit({ kind: 'connection-added', cid: connection.cid })
+    }
     this.tasks.dispatch()
     this.#openMore()
   }
@@ -640,9 +655,11 @@ export class InitiatorSession
     }
     if (this.#phase !== 'open') return
     this.management.connectionLost(connection)
-    if (scope === 'connection' && this.#parameters?.errorRecoveryLevel === 2)
+    if (scope === 'connection' && this.#parameters?.errorRecoveryLevel === 2) {
+      if (!this.#connections.some(({ state }) => state === 'full-feature') && this.#machine.can('failed'))
+        this.#machine.on('failed')
       this.#recovery.begin(connection, failure, grace)
-    else this.#loseSession(failure, grace)
+    } else this.#loseSession(failure, grace)
   }
 
   /** Nothing but a new session helps. */
@@ -656,7 +673,7 @@ export class InitiatorSession
 
   #loseSession(failure: Closure, grace: Grace | undefined): void {
     this.counters.sessionLost++
-    this.#machine.on('failed')
+    if (this.#machine.can('failed')) this.#machine.on('failed')
     this.#recovery.cancel()
     const waitSeconds = reopenWaitSeconds(grace, this.#parameters?.defaultTime2Wait ?? 0)
     this.#phase = this.#mayReopen ? 'reopening' : 'closing'
@@ -691,8 +708,8 @@ export class InitiatorSession
 
   // ConnectionRecovery and SessionRecovery
 
-  reinstate(cid: number): InitiatorConnection {
-    return this.#connect(cid, undefined)
+  reinstate(cid: number, oldExpStatSN: Serial32): InitiatorConnection {
+    return this.#connect(cid, undefined, oldExpStatSN)
   }
 
   reopen(portal: PortalAddress | undefined): void {

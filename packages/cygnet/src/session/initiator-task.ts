@@ -73,6 +73,8 @@ export class InitiatorTask implements Outgoing {
   deadline: Instant = 0
   snackDeadline: Instant = Infinity
   retryDeadline: Instant = 0
+  /** The target said that it did not reassign the task, and shows until then whether it did. */
+  proofDeadline: Instant = Infinity
   /** A DataACK is owed when the gaps are filled (§11.16.2): the target transfer tag to answer with. */
   owedAckTag: number | undefined
   #parameters: SessionParameters | undefined
@@ -144,6 +146,7 @@ export class InitiatorTask implements Outgoing {
     this.deadline = 0
     this.snackDeadline = Infinity
     this.retryDeadline = 0
+    this.proofDeadline = Infinity
     this.owedAckTag = undefined
     this.#isQueued = false
   }

@@ -232,7 +232,10 @@ export class InitiatorTasks {
   #taskOf(connection: InitiatorConnection, tag: number): InitiatorTask | undefined {
     const task = this.#byTag.get(tag)
     if (task === undefined || task.state !== 'active' || task.connection !== connection) return undefined
-    task.proofDeadline = Infinity
+    if (task.proofDeadline !== Infinity) {
+      task.proofDeadline = Infinity
+      this.#session.counters.taskReassign++
+    }
     return task
   }
 
@@ -604,8 +607,7 @@ export class InitiatorTasks {
   }
 
   #sweepProof(task: InitiatorTask, now: Instant): void {
-    if (task.proofDeadline === SOON)
-      task.proofDeadline = now + this.#session.limits.taskManagementTimeoutMs
+    if (task.proofDeadline === SOON) task.proofDeadline = now + this.#session.limits.taskManagementTimeoutMs
     else if (now >= task.proofDeadline) this.#session.taskNotReassigned()
   }
 
