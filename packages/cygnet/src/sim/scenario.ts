@@ -104,7 +104,7 @@ export function drawScenario(seed: number, reduction: Reduction = noReduction): 
       const limits = drawInitiatorLimits(plan, target)
       return {
         limits,
-        policy: drawPolicy(plan, errorRecoveryLevel),
+        policy: drawPolicy(plan, errorRecoveryLevel, count > 1),
         digests: { header: plan.pick(digestChoices), data: plan.pick(digestChoices) },
         randomByte: plan.chance(0.3) ? 0xff : undefined,
         depth: plan.pick([1, 4, 16, 40]),
@@ -169,7 +169,7 @@ const reportings: readonly (readonly TaskReporting[])[] = [
   ['FastAbort', 'ResponseFence', 'RFC3720'],
 ]
 
-function drawPolicy(prng: Prng, errorRecoveryLevel: 0 | 1 | 2): SessionPolicy {
+function drawPolicy(prng: Prng, errorRecoveryLevel: 0 | 1 | 2, hasOthers: boolean): SessionPolicy {
   return {
     ...defaultSessionPolicy,
     connections: prng.pick([1, 1, 2, 3, 4, 8]),
@@ -177,7 +177,8 @@ function drawPolicy(prng: Prng, errorRecoveryLevel: 0 | 1 | 2): SessionPolicy {
     errorRecoveryLevel: prng.chance(0.9) ? errorRecoveryLevel : prng.pick([0, 1, 2]),
     // Nothing is given up: what cannot be recovered by lower means is replayed in a new session.
     reopenLimitMs: 3_600_000,
-    taskTimeoutMs: prng.chance(0.2) ? prng.between(2000, 20_000) : 0,
+    // Another initiator's reset ends tasks without a word (SAM-5 §5.6): only a timeout tells.
+    taskTimeoutMs: hasOthers || prng.chance(0.2) ? prng.between(2000, 20_000) : 0,
     time2WaitSeconds: prng.pick([0, 1, 2]),
     time2RetainSeconds: prng.pick([0, 5, 20]),
     taskReporting: prng.pick(reportings),

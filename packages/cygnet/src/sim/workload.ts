@@ -46,6 +46,7 @@ const SETTLED_CODES: ReadonlySet<string> = new Set([
   'TASK_TIMEOUT',
   'TARGET_FAILURE',
   'REQUEST_REJECTED',
+  'DATA_LOST',
 ])
 const KNOWN_CODES: ReadonlySet<string> = new Set([
   ...SETTLED_CODES,

@@ -149,7 +149,8 @@ export class WireObserver {
       return
     }
     this.#checkLength('request', pdu)
-    this.#checkExpStatSN(pdu)
+    // A Logout carries the ExpStatSN of the connection that it removes (§11.14.5).
+    if (opcode !== Opcode.logoutRequest) this.#checkExpStatSN(pdu)
     if (numbered.has(opcode) && !this.#checkCmdSN(session, pdu, opcode)) return
     switch (opcode) {
       case Opcode.scsiCommand:
@@ -202,12 +203,15 @@ export class WireObserver {
     const tag = initiatorTaskTagOf(pdu.view, pdu.start)
     const who = `${opcodeName(opcode)} ${tag}`
     const before = session.used.get(cmdSN)
+    if (before !== undefined && before !== who && session.rejected.delete(cmdSN)) {
+      session.used.set(cmdSN, who)
+      return true
+    }
     if (before !== undefined) {
-      // Of several NOP-Outs that fill one gap, the first to arrive counts.
-      const fillsGap = opcode === Opcode.nopOut && before.startsWith(opcodeName(Opcode.nopOut))
-      if (fillsGap) return true
+      // Where a command was lost with its connection and is wanted no more, a NOP-Out fills the gap.
+      if (before !== who && opcode === Opcode.nopOut) return true
       if (before !== who) this.#violation(pdu, `CmdSN ${cmdSN} was that of ${before}, now it is of ${who}`)
-      else if (session.errorRecoveryLevel === 0)
+      else if (session.errorRecoveryLevel === 0 && !session.rejected.has(cmdSN))
         this.#violation(pdu, `CmdSN ${cmdSN} again at ErrorRecoveryLevel 0`)
       return false
     }
@@ -354,7 +358,7 @@ export class WireObserver {
       this.#violation(pdu, `reason 0x${header.reason.toString(16)} for a ${opcodeName(rejected)}`)
     // §7.3: its CmdSN does not count as received; the command comes again, or another takes its number.
     if (numbered.has(rejected) && !isImmediate(pdu.view, pdu.headerEnd))
-      session.used.delete(pdu.view.getUint32(pdu.headerEnd + 24))
+      session.rejected.add(pdu.view.getUint32(pdu.headerEnd + 24))
   }
 
   #loginResponse(pdu: WirePdu): void {
@@ -487,7 +491,11 @@ export class WireObserver {
     if (!task.isRead || end > task.dataInBytes)
       this.#violation(pdu, `data up to ${end}, the initiator takes ${task.dataInBytes}`)
     if (header.hasStatus && !header.final) this.#violation(pdu, 'the S bit without the F bit')
-    if (!task.isMoved && !task.isResegmented) this.#dataInOrder(session, pdu, task, header, end)
+    if (task.isMoved || task.isResegmented) {
+      task.nextDataSN = Math.max(task.nextDataSN, header.dataSN + 1)
+      task.nextInOffset = Math.max(task.nextInOffset, end)
+      task.sequenceBytes = 0
+    } else this.#dataInOrder(session, pdu, task, header, end)
     if (header.hasStatus) this.#status(session, pdu, header.initiatorTaskTag)
   }
 

@@ -14,6 +14,8 @@ export class SessionRecord {
   readonly tasks = new Map<number, TaskRecord>()
   /** Initiator task tag and opcode of each CmdSN that was used. */
   readonly used = new Map<Serial32, string>()
+  /** CmdSNs of rejected commands: another command may take them. */
+  readonly rejected = new Set<Serial32>()
   expCmdSN: Serial32
   maxCmdSN: Serial32
   /** Connections that are logged in. */
