@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import { lstatSync, unlinkSync } from 'node:fs'
+import { existsSync, lstatSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { dirname } from 'node:path'
 import { CygnetError } from '../base/errors.ts'
 import { BufferPool } from '../base/pool.ts'
 import { NbdServerConnection, type NbdServerEvent, type NbdServerLimits } from '../nbd/server-connection.ts'
@@ -34,7 +35,6 @@ const listenErrors: Readonly<Record<string, (where: string) => string>> = {
   EADDRINUSE: (where) => `${where} is in use: end the program that listens there, or choose another`,
   EADDRNOTAVAIL: (where) => `${where} is not an address of this machine: choose another`,
   EACCES: (where) => `no permission to listen on ${where}: choose another`,
-  ENOENT: (where) => `the folder of ${where} does not exist: make it, or choose another`,
   ENOTFOUND: (where) => `the host name in ${where} is not known`,
 }
 
@@ -62,7 +62,7 @@ export class NbdServer {
     return { kind: 'tcp', host: address.address, port: address.port }
   }
 
-  /** @throws {CygnetError} LISTEN_FAILED */
+  /** @throws {CygnetError} NBD_LISTEN_FAILED */
   async listen(): Promise<void> {
     const { listen } = this.#options
     if (listen.kind === 'unix') await removeStaleSocket(listen.path)
@@ -72,15 +72,7 @@ export class NbdServer {
     try {
       await once(this.#server, 'listening')
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException
-      const where = formatNbdAddress(listen)
-      throw new CygnetError(
-        'LISTEN_FAILED',
-        listenErrors[code ?? '']?.(where) ?? `cannot listen: ${message}`,
-        {
-          cause: error,
-        },
-      )
+      throw listenFailure(listen, error as NodeJS.ErrnoException)
     }
     this.#server.on('error', (error) =>
       this.#report('unknown', { kind: 'dropped', reason: `not accepted: ${error.message}` }),
@@ -133,6 +125,16 @@ export class NbdServer {
       this.#connections.delete(opened)
     })
   }
+}
+
+function listenFailure(listen: NbdAddress, error: NodeJS.ErrnoException): CygnetError {
+  const where = formatNbdAddress(listen)
+  // The system says EACCES for this too.
+  const isFolderMissing = listen.kind === 'unix' && !existsSync(dirname(listen.path))
+  const message = isFolderMissing
+    ? `the folder of ${where} does not exist: make it, or choose another`
+    : (listenErrors[error.code ?? '']?.(where) ?? `cannot listen: ${error.message}`)
+  return new CygnetError('NBD_LISTEN_FAILED', message, { cause: error })
 }
 
 /** A socket file that nobody listens at is left from a program that was killed. */

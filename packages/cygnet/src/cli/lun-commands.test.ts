@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { after, before, test } from 'node:test'
+import { parseNbdListen } from './attach.ts'
+
+const bin = resolve(import.meta.dirname, '../../bin/cygnet.cjs')
+const folder = mkdtempSync(join(tmpdir(), 'cygnet-lun-'))
+const file = (name: string): string => join(folder, name)
+const IMAGE_BYTES = 3 << 20
+let server: ChildProcess | undefined
+let url = ''
+
+before(async () => {
+  const child = spawn(process.execPath, [bin, 'serve', '--memory', '4M', '--listen', '127.0.0.1:0'])
+  server = child
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  while (!/^Ready: .*\n/m.test(output)) {
+    // oxlint-disable-next-line no-await-in-loop -- more output
+    await once(child.stdout, 'data', { signal: AbortSignal.timeout(20_000) })
+  }
+  url = /^Ready: (.*)$/m.exec(output)?.[1] ?? ''
+  writeFileSync(
+    file('image'),
+    Uint8Array.from({ length: IMAGE_BYTES }, (_, i) => (i >> 12) & 0xff),
+  )
+})
+after(() => {
+  server?.kill('SIGKILL')
+  rmSync(folder, { recursive: true })
+})
+
+interface Result {
+  readonly code: number | null
+  readonly stdout: Buffer
+  readonly stderr: string
+}
+
+async function cygnet(args: readonly string[], input?: Uint8Array): Promise<Result> {
+  const child = spawn(process.execPath, [bin, ...args], { cwd: folder, timeout: 30_000 })
+  const parts: Buffer[] = []
+  let stderr = ''
+  child.stdout.on('data', (part: Buffer) => parts.push(part))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  child.stdin.end(input)
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, stdout: Buffer.concat(parts), stderr }
+}
+
+test('copy in, out and through standard input and output', async () => {
+  const image = readFileSync(file('image'))
+  const there = await cygnet(['copy', 'image', url, '--verify', '--json'])
+  assert.equal(there.code, 0, there.stderr)
+  const report = JSON.parse(there.stdout.toString()) as Record<string, unknown>
+  assert.deepEqual(
+    [report['lengthBytes'], report['verified'], report['differsAt']],
+    [IMAGE_BYTES, true, null],
+  )
+  const out = await cygnet(['copy', url, '-'])
+  assert.equal(out.code, 0, out.stderr)
+  assert.equal(out.stdout.length, 4 << 20)
+  assert.ok(out.stdout.subarray(0, IMAGE_BYTES).equals(image))
+  const piped = await cygnet(['copy', '-', url, '--verify'], image.subarray(0, 100_001).toReversed())
+  assert.equal(piped.code, 0, piped.stderr)
+  assert.match(piped.stderr, /^100001 bytes in .*; verified\n$/)
+  const back = await cygnet(['copy', url, 'back', '--sparse'])
+  assert.equal(back.code, 0, back.stderr)
+  assert.ok(readFileSync(file('back')).subarray(0, 100_001).equals(image.subarray(0, 100_001)))
+})
+
+test('a file that is longer than the source is cut; resuming keeps what is the same', async () => {
+  writeFileSync(file('long'), new Uint8Array(IMAGE_BYTES + 5000).fill(1))
+  assert.equal((await cygnet(['copy', 'image', 'long'])).code, 0)
+  assert.equal(statSync(file('long')).size, IMAGE_BYTES)
+  const again = await cygnet(['copy', 'image', 'long', '--resume', '--json'])
+  assert.equal((JSON.parse(again.stdout.toString()) as Record<string, unknown>)['sameBytes'], IMAGE_BYTES)
+})
+
+test('info, for people and for programs', async () => {
+  const text = await cygnet(['info', url])
+  assert.equal(text.code, 0, text.stderr)
+  assert.match(
+    text.stdout.toString(),
+    /^CYGNET .*\n[^]* Capacity +4 MiB: 8192 blocks of 512 bytes\n[^]*Paths\n/,
+  )
+  const json = await cygnet(['info', url, '--json'])
+  const { capacity, session } = JSON.parse(json.stdout.toString()) as {
+    capacity: { sizeBytes: number }
+    session: { portal: string }
+  }
+  assert.equal(capacity.sizeBytes, 4 << 20)
+  assert.ok(url.includes(session.portal))
+})
+
+test('attach serves until it is told to end', async () => {
+  const child = spawn(process.execPath, [bin, 'attach', url, '--nbd', `unix:${file('nbd.sock')}`])
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  while (!output.includes('\nReady: '))
+    await once(child.stdout, 'data', { signal: AbortSignal.timeout(20_000) })
+  const copied = await cygnet(['copy', 'image', `nbd+unix:///?socket=${file('nbd.sock')}`, '--verify'])
+  assert.equal(copied.code, 0, copied.stderr)
+  child.kill('SIGTERM')
+  assert.deepEqual(await once(child, 'exit'), [0, null])
+})
+
+test('where to listen by NBD', () => {
+  assert.deepEqual(parseNbdListen('unix:/run/x'), { kind: 'unix', path: '/run/x' })
+  assert.deepEqual(parseNbdListen('[::1]:1'), { kind: 'tcp', host: '::1', port: 1 })
+  assert.deepEqual(parseNbdListen(':0'), { kind: 'tcp', host: '127.0.0.1', port: 0 })
+  assert.deepEqual(parseNbdListen('host'), { kind: 'tcp', host: 'host', port: 10_809 })
+  for (const wrong of ['unix:', `unix:/${'x'.repeat(107)}`, 'a:b', ''])
+    assert.throws(() => parseNbdListen(wrong), { code: 'ADDRESS_INVALID' })
+})
+
+for (const [what, args, message] of [
+  ['a source that does not exist', () => ['copy', 'nothing', url], /nothing does not exist: check the name/],
+  ['a destination that is too small', () => ['copy', '/dev/zero', url], /neither a file nor a block device/],
+  ['the same twice', () => ['copy', url, url], /SRC and DST are the same/],
+  ['standard input to standard output', () => ['copy', '-', '-'], /needs no copy/],
+  ['verifying standard output', () => ['copy', url, '-', '--verify'], /cannot be looked at again/],
+  ['a LUN that is none', () => ['info', url.replace(/0$/, '9')], /no logical unit at LUN 9/],
+  ['no LUN URL', () => ['info', 'disk.img'], /"disk.img" is not a LUN/],
+  ['an NBD server that is not there', () => ['copy', 'image', 'nbd+unix:///?socket=/none'], /no such socket/],
+  [
+    'a folder that is not there',
+    () => ['attach', url, '--nbd', 'unix:/none/x'],
+    /the folder of .* does not exist/,
+  ],
+] as const) {
+  test(`${what} ends with one sentence`, async () => {
+    const { code, stderr } = await cygnet(args())
+    assert.equal(code, 1)
+    assert.match(stderr, message)
+    assert.equal(stderr.trim().split('\n').length, 1, stderr)
+  })
+}
