@@ -354,27 +354,6 @@ describe('ErrorRecoveryLevel 2', () => {
       assert.equal(pair.session.connections.length, connections)
       pair.finish()
     })
-
-  for (const connections of [1, 2])
-    test(`§11.12.8, §11.14.4 ExpStatSN of a connection that is ${connections === 1 ? 'reinstated' : 'logged out'} is its last one`, () => {
-      const pair = open(connections)
-      for (let i = 0; i < 3; i++) assertGood(write(pair, pattern(100)))
-      pair.run()
-      const lost = pair.joint(1)
-      read(pair, 20_000)
-      let last: number | undefined
-      pair.fate = ({ name, view, cid }) => {
-        if (name === 'SCSI Data-In' && cid === 1 && last === undefined) {
-          last = lost.initiator.expStatSN
-          return 'cut'
-        }
-        if (name === 'Logout Request') assert.equal(view.getUint32(28), last)
-        return 'pass'
-      }
-      pair.onLogin = ({ view }) => {
-        if (view.getUint16(14) !== 0 && last !== undefined) assert.equal(view.getUint32(28), last)
-      }
-    })
 })
 
 describe('session recovery', () => {

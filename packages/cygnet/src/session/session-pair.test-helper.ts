@@ -71,6 +71,8 @@ export class SessionPair {
   /** Names of the PDUs that were sent, with the direction: `> SCSI Command`. */
   readonly log: string[] = []
   readonly joints: Joint[] = []
+  /** Login requests, in order. */
+  readonly logins: Passing[] = []
   now: Instant = 1000
   /** Decides about each PDU of the full feature phase. */
   fate: (pdu: Passing) => Fate = () => 'pass'
@@ -240,8 +242,9 @@ export class SessionPair {
       const pdu = passing(bytes.subarray(at), joint.initiator.cid, fromTarget, headerDigest, dataDigest)
       at += pdu.bytes.length
       this.log.push(`${fromTarget ? '<' : '>'} ${pdu.name}`)
-      const isLogin =
-        opcodeOf(pdu.view, 0) === Opcode.loginRequest || opcodeOf(pdu.view, 0) === Opcode.loginResponse
+      const opcode = opcodeOf(pdu.view, 0)
+      if (opcode === Opcode.loginRequest) this.logins.push(pdu)
+      const isLogin = opcode === Opcode.loginRequest || opcode === Opcode.loginResponse
       const fate = isLogin ? 'pass' : this.fate(pdu)
       if (fate === 'drop') continue
       if (fate === 'cut') {
