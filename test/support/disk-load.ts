@@ -35,14 +35,14 @@ export class DiskLoad {
 
   /** Runs until `isOver`. Rejects with the first error, or difference. */
   async run(isOver: () => boolean): Promise<void> {
-    let failed = false
+    const failure = new AbortController()
     const worker = async (index: number): Promise<void> => {
       const part = this.#parts[index] as Buffer
       const start = index * this.#options.partBytes
       // What was there before is not known.
       await this.#disk.write(start, part)
       /* oxlint-disable no-await-in-loop -- each request of a worker follows the one before */
-      while (!failed && !isOver()) {
+      while (!failure.signal.aborted && !isOver()) {
         if (this.#random.next() < 0.5) await this.#write(part, start)
         else await this.#compare(part, start)
       }
@@ -51,7 +51,7 @@ export class DiskLoad {
     await Promise.all(
       this.#parts.map((_, index) =>
         worker(index).catch((error: unknown) => {
-          failed = true
+          failure.abort()
           throw error
         }),
       ),
