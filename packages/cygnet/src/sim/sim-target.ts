@@ -14,6 +14,7 @@ import type { SimDisk } from './disk.ts'
 import { Endpoint } from './endpoint.ts'
 import type { EventQueue } from './event-queue.ts'
 import type { SimNetwork, SimSocket } from './network.ts'
+import { Retention } from './retention.ts'
 import type { Scenario } from './scenario.ts'
 
 export const TARGET_NAME = 'iqn.2026-11.example.sim:disk'
@@ -42,6 +43,8 @@ class Run {
   readonly stores: CheckerStore[] = []
   readonly node: TargetNode
   readonly portal: TargetHost
+  readonly retention: Retention
+  isOff = false
   readonly counters = new RecoveryCounters()
   readonly served = new Set<Served>()
 
@@ -66,7 +69,40 @@ class Run {
     }
     const target = new IscsiTarget({ name: TARGET_NAME, units, access: [{}] })
     this.node = new TargetNode({ targets: [target], clock: queue })
-    this.portal = this.node.addPortal({ group: 1, endpoint: () => PORTAL })
+    const portal = this.node.addPortal({ group: 1, endpoint: () => PORTAL })
+    this.retention = new Retention(
+      queue,
+      (session) => !this.isOff && [...this.node.sessions()].includes(session),
+      violation,
+    )
+    this.portal = portal
+    // TARGET COLD RESET ends every session at once.
+    let isReset = false
+    const dropAllSessions = target.dropAllSessions.bind(target)
+    target.dropAllSessions = (reason) => {
+      isReset = true
+      dropAllSessions(reason)
+      isReset = false
+    }
+    const sessionClosed = portal.sessionClosed.bind(portal)
+    portal.sessionClosed = (session, closure) => {
+      const isByItself = closure === 'connection-lost' && !isReset && !this.#hasConnection(session)
+      if (isByItself) this.retention.ended(session)
+      sessionClosed(session, closure)
+    }
+  }
+
+  #hasConnection(session: TargetSession): boolean {
+    for (const { protocol } of this.served)
+      if (protocol.session === session && protocol.state !== 'closed') return true
+    return false
+  }
+
+  /** A connection's state may have changed. */
+  checkRetention({ session }: TargetConnection): void {
+    if (session === undefined || session.tsih === 0) return
+    if (this.#hasConnection(session)) this.retention.connected(session)
+    else this.retention.lost(session)
   }
 }
 
@@ -92,6 +128,8 @@ export class SimTarget {
   /** The machine stops at once: connections end or fall silent, the disks lose what was not synced. Then it starts again. */
   crash(downMs: number, restarted: () => void): void {
     const { network, prng, disks, queue } = this.#options
+    if (this.#run.isOff) return
+    this.#run.isOff = true
     network.listen(undefined)
     for (const { endpoint } of this.#run.served) {
       if (prng.chance(0.7)) endpoint.break()
@@ -150,7 +188,9 @@ export class SimTarget {
         const reason = 'reason' in event ? String(event.reason) : ''
         onEvent(socket.name, event.kind, 'explanation' in event ? event.explanation : reason)
       }
+      run.checkRetention(protocol)
       endpoint.flush()
+      run.checkRetention(protocol)
       if (endpoint.isDone) run.served.delete(served)
     }
     const endpoint = new Endpoint(

@@ -353,8 +353,10 @@ export class WireObserver {
     const header = decodeReject(pdu.view, pdu.start)
     this.#numberedOnce(pdu, 'reject')
     const rejected = opcodeOf(pdu.view, pdu.headerEnd)
-    // Data-Out is judged where it is sent; it may come late for a task that the target has ended or rejected.
-    if (!fairRejects.has(header.reason) && rejected !== Opcode.dataOut)
+    // Data-Out is judged where it is sent; it may come late for a task that the target has ended or rejected. So may a
+    // SNACK for an R2T that timed out at the target and has been replaced.
+    const mayBeLate = rejected === Opcode.dataOut || rejected === Opcode.snackRequest
+    if (!fairRejects.has(header.reason) && !mayBeLate)
       this.#violation(pdu, `reason 0x${header.reason.toString(16)} for a ${opcodeName(rejected)}`)
     // §7.3: its CmdSN does not count as received; the command comes again, or another takes its number.
     if (numbered.has(rejected) && !isImmediate(pdu.view, pdu.headerEnd))
