@@ -1,4 +1,5 @@
 import type { RecoveryCounters } from './recovery-counters.ts'
+import type { Serial32 } from '../base/serial32.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 import type { InitiatorEvent } from './initiator-events.ts'
@@ -23,8 +24,8 @@ export interface ConnectionOwner {
   taskPduLost(connection: InitiatorConnection, pdu: ReceivedPdu, opcode: number): void
   /** A PDU of ours about a task was rejected; `header` is its BHS. */
   taskPduRejected(connection: InitiatorConnection, header: DataView, reason: number): void
-  /** The target terminates the tasks of a LUN on the connection (TaskReporting=FastAbort). */
-  tasksTerminated(connection: InitiatorConnection, lun: bigint): void
+  /** The target terminates the tasks of a LUN on the connection that it has taken, before `expCmdSN` (TaskReporting=FastAbort). */
+  tasksTerminated(connection: InitiatorConnection, lun: bigint, expCmdSN: Serial32): void
   /** There is something to poll. */
   wake(): void
 }

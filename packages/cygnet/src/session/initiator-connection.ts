@@ -311,7 +311,7 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
         this.#keepAlive()
         return
       case 'nopAnswer':
-        if (this.now - this.lastReceived >= nopTimeoutMs) {
+        if (this.now - this.lastReceived > nopTimeoutMs) {
           this.drop(lostConnection(`no sign of life within ${nopTimeoutMs} ms`))
         }
         return

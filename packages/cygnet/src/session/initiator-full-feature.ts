@@ -393,7 +393,9 @@ export class InitiatorFullFeature {
       }
       case AsyncEvent.taskTermination:
         if (connection.owner.parameters?.taskReporting === 'FastAbort')
-          connection.inOrder(message.statSN, () => connection.owner.tasksTerminated(connection, message.lun))
+          connection.inOrder(message.statSN, () =>
+            connection.owner.tasksTerminated(connection, message.lun, message.expCmdSN),
+          )
         else
           connection.broken('it terminates tasks as TaskReporting=FastAbort allows, which was not agreed on')
     }

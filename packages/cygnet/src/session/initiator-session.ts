@@ -1,9 +1,9 @@
 import { type Instant, TimerTable } from '../base/clock.ts'
 import type { BufferPool } from '../base/pool.ts'
-import type { Serial32 } from '../base/serial32.ts'
+import { type Serial32, serialLess } from '../base/serial32.ts'
 import { viewOf } from '../base/bytes.ts'
 import { opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
-import { LogoutReason } from '../pdu/codes.ts'
+import { LogoutReason, TaskManagementResponseCode } from '../pdu/codes.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import { Opcode } from '../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
@@ -27,7 +27,7 @@ import type { PortalAddress } from './portal-address.ts'
 import { RecoveryCounters } from './recovery-counters.ts'
 import { RequestWindow } from './request-window.ts'
 import type { ScsiRequest, ScsiResult } from './scsi-request.ts'
-import { sessionClosed, taskAborted, taskLost } from './scsi-result.ts'
+import { sessionClosed, taskLost } from './scsi-result.ts'
 import { type ReopeningSession, reopenWaitSeconds, SessionRecovery } from './session-recovery.ts'
 import {
   type InitiatorSessionEvent,
@@ -218,6 +218,14 @@ export class InitiatorSession
     if (task === undefined || task.endCode !== undefined) return
     task.endCode = 'TASK_ABORTED'
     this.management.abort(task)
+  }
+
+  /** Asks whether the target has the task of a request (QUERY TASK): function succeeded, or function complete where not. */
+  queryTask(request: ScsiRequest, done: ManageDone): void {
+    const task = this.tasks.find(request)
+    if (task === undefined)
+      this.#afterwards(() => done(TaskManagementResponseCode.taskDoesNotExist, undefined))
+    else this.management.query(task, done)
   }
 
   /** A task management function for a LUN or the target (`TaskManagementFunction` 2..7, 10..12). */
@@ -439,10 +447,18 @@ export class InitiatorSession
     else this.tasks.rejected(connection, header, reason)
   }
 
-  tasksTerminated(connection: InitiatorConnection, lun: bigint): void {
-    const tasks = this.tasks.of(connection).filter((task) => task.lun === lun && task.state === 'active')
+  /**
+   * §11.9.1, event 5. Where our own function ends the tasks, its response concludes them; else we abort them, so that
+   * the target's answer tells which of them are gone.
+   */
+  tasksTerminated(connection: InitiatorConnection, lun: bigint, expCmdSN: Serial32): void {
+    const ours = this.management.endingTasks(lun)
+    const tasks =
+      ours ?? this.tasks.all().filter((task) => task.lun === lun && serialLess(task.cmdSN, expCmdSN))
+    const here = tasks.filter((task) => task.state === 'active' && task.connection === connection)
+    for (const task of here) task.isStopped = true
     connection.acknowledgeTermination(lun)
-    for (const task of tasks) this.tasks.finish(task, taskAborted)
+    if (ours === undefined) for (const task of here) this.abort(task.request)
   }
 
   // ConnectionOwner: events

@@ -14,8 +14,15 @@ import type { SessionParameters } from './parameters.ts'
 import type { RequestWindow } from './request-window.ts'
 import { taskAborted } from './scsi-result.ts'
 
-/** How a task management function ended. `response`: a `TaskManagementResponseCode`; undefined where there was none. */
-export type ManageDone = (response: number | undefined, failure: Closure | undefined) => void
+/**
+ * How a task management function ended. `response`: a `TaskManagementResponseCode`; undefined where there was none.
+ * `additional`: the Additional Response Information of RFC 7144 §6.4.1, 24 bits.
+ */
+export type ManageDone = (
+  response: number | undefined,
+  failure: Closure | undefined,
+  additional?: number,
+) => void
 
 /** What task management needs of its session. */
 export interface ManagingSession {
@@ -47,7 +54,6 @@ const endsTasksOfUnit: ReadonlySet<number> = new Set([
   TaskManagementFunction.abortTaskSet,
   TaskManagementFunction.clearTaskSet,
   TaskManagementFunction.logicalUnitReset,
-  TaskManagementFunction.itNexusReset,
 ])
 const endsAllTasks: ReadonlySet<number> = new Set([
   TaskManagementFunction.targetWarmReset,
@@ -65,6 +71,15 @@ const concernsUnit: ReadonlySet<number> = new Set([
   TaskManagementFunction.queryTaskSet,
   TaskManagementFunction.queryAsynchronousEvent,
 ])
+
+const ADDITIONAL_RESPONSE_OFFSET = 8
+/** RFC 7144 §6.3: from this function on, iSCSIProtocolLevel 2 is needed. */
+const FIRST_OF_LEVEL_2 = TaskManagementFunction.queryTask
+
+const notAgreed: Closure = {
+  code: 'NOT_NEGOTIATED',
+  message: 'The target did not agree to iSCSIProtocolLevel 2, which this task management function needs.',
+}
 
 const unanswered: Closure = {
   code: 'TASK_MANAGEMENT_TIMEOUT',
@@ -96,13 +111,43 @@ export class TaskManagementRequests {
     return this.#requests.has(tag)
   }
 
+  /** The tasks of a LUN that a function of ours is ending; undefined where none is. */
+  endingTasks(lun: bigint): InitiatorTask[] | undefined {
+    for (const request of this.#requests.values()) {
+      const { taskManagementFunction } = request
+      const isUnit = endsTasksOfUnit.has(taskManagementFunction) && request.lun === lun
+      if (isUnit || endsAllTasks.has(taskManagementFunction))
+        return this.#affected(taskManagementFunction, request.lun, request.cmdSN).filter(
+          (task) => task.lun === lun,
+        )
+    }
+    return undefined
+  }
+
   /** A function that is not about one task. */
   manage(taskManagementFunction: number, lun: number, done: ManageDone): boolean {
     const connection = this.#session.requestConnection()
     if (connection === undefined) return false
+    if (taskManagementFunction >= FIRST_OF_LEVEL_2 && !this.#isLevel2) {
+      done(undefined, notAgreed)
+      return true
+    }
     const field = concernsUnit.has(taskManagementFunction) ? encodeLun(lun) : 0n
     this.#send(connection, taskManagementFunction, field, done)
     return true
+  }
+
+  get #isLevel2(): boolean {
+    return (this.#session.parameters?.iSCSIProtocolLevel ?? 1) >= 2
+  }
+
+  /** Asks whether the target has the task (RFC 7144 §6.3, QUERY TASK). */
+  query(task: InitiatorTask, done: ManageDone): void {
+    const { connection } = task
+    if (!this.#isLevel2) done(undefined, notAgreed)
+    else if (task.state !== 'active' || connection === undefined)
+      done(TaskManagementResponseCode.taskDoesNotExist, undefined)
+    else this.#send(connection, TaskManagementFunction.queryTask, task.lun, done, task)
   }
 
   /** Ends a task: `task.endCode` says why. */
@@ -165,7 +210,9 @@ export class TaskManagementRequests {
     if (this.#session.parameters?.taskReporting === 'FastAbort')
       for (const one of this.#affected(taskManagementFunction, lun, cmdSN))
         if (one.connection === connection) one.isStopped = true
-    const isAbort = taskManagementFunction === TaskManagementFunction.abortTask
+    const isOfTask =
+      taskManagementFunction === TaskManagementFunction.abortTask ||
+      taskManagementFunction === TaskManagementFunction.queryTask
     connection.request((view, at, expStatSN) =>
       encodeTaskManagementRequest(view, at, {
         immediate: true,
@@ -175,7 +222,7 @@ export class TaskManagementRequests {
         referencedTaskTag: task?.initiatorTaskTag ?? RESERVED_TAG,
         cmdSN,
         expStatSN,
-        refCmdSN: isAbort && task ? task.cmdSN : 0,
+        refCmdSN: isOfTask && task ? task.cmdSN : 0,
         expDataSN,
       }),
     )
@@ -204,17 +251,18 @@ export class TaskManagementRequests {
       return
     }
     // It stays in the table until then: its tag is in use.
-    connection.inOrder(header.statSN, () => this.#answered(request, header.response))
+    const additional = pdu.view.getUint32(pdu.at + ADDITIONAL_RESPONSE_OFFSET) >>> 8
+    connection.inOrder(header.statSN, () => this.#answered(request, header.response, additional))
   }
 
-  #answered(request: ManagementRequest, response: number): void {
+  #answered(request: ManagementRequest, response: number, additional: number): void {
     if (!this.#requests.delete(request.tag)) return
     if (response === TaskManagementResponseCode.functionComplete)
       for (const task of this.#affected(request.taskManagementFunction, request.lun, request.cmdSN)) {
         if (task.endCode === undefined) this.#session.tasks.finish(task, taskAborted)
         else this.#session.tasks.finishEnded(task)
       }
-    request.done(response, undefined)
+    request.done(response, undefined, additional)
   }
 
   rejected(header: DataView, reason: number): void {
