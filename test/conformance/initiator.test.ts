@@ -370,6 +370,17 @@ describe('§11.4 SCSI Response', () => {
     target.finish()
   })
 
+  for (const level of [0, 1, 2] as const) {
+    test(`§11.4.8 an ExpDataSN beyond all reason ends the connection, at ErrorRecoveryLevel ${level}`, () => {
+      const target = openAt(level)
+      const [executed, { initiatorTaskTag }] = read(target, 512)
+      target.respond(1, { initiatorTaskTag, expDataSN: RESERVED })
+      assert.equal(target.line().connection.state, 'closed')
+      assert.equal(executed.result?.kind, 'failed')
+      target.finish()
+    })
+  }
+
   test('§4.2.5.1 on another connection than the command it does not end the command', () => {
     const target = openAt(2, 2)
     const [executed, { initiatorTaskTag, cid }] = read(target, 0)

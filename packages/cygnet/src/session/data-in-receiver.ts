@@ -130,6 +130,8 @@ export class DataInReceiver {
     let known = this.#dataPdus
     for (const { count } of this.gaps()) known += count
     const run = { first: this.#end, count: Math.max(0, dataPdus - known) }
+    if (run.count > this.#aheadLimit)
+      return violated(`its SCSI Response counts ${dataPdus} Data-In PDUs where ${known} are known`)
     this.#end += run.count
     return run
   }

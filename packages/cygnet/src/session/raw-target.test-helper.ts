@@ -130,7 +130,8 @@ export class RawTarget {
   /** What the initiator has sent, login requests aside: those are answered. */
   poll(): Request[] {
     const requests: Request[] = []
-    for (let isQuiet = false; !isQuiet; ) {
+    for (let isQuiet = false, rounds = 0; !isQuiet; rounds++) {
+      assert.ok(rounds < 1000, 'the initiator does not come to rest')
       isQuiet = true
       for (let event = this.session.pollEvent(); event; event = this.session.pollEvent()) {
         isQuiet = false
@@ -165,11 +166,13 @@ export class RawTarget {
   advance(ms: number): Request[] {
     const end = this.now + ms
     const requests = this.poll()
-    for (;;) {
+    for (let rounds = 0; ; ) {
       const ends = [this.session, ...[...this.#lines.values()].map(({ connection }) => connection)]
       const deadlines = ends.map((one) => one.pollTimeout()).filter((deadline) => deadline !== undefined)
       const due = Math.min(end + 1, ...deadlines)
       if (due > end) break
+      rounds = due > this.now ? 0 : rounds + 1
+      assert.ok(rounds < 100, 'a deadline that is met stays')
       this.now = Math.max(due, this.now)
       for (const one of ends) {
         const deadline = one.pollTimeout()
