@@ -109,6 +109,29 @@ test('attach serves until it is told to end', async () => {
   assert.deepEqual(await once(child, 'exit'), [0, null])
 })
 
+test('bench measures and verify finds nothing wrong', async () => {
+  for (const args of [
+    ['bench', url, '--time', '1', '--pattern', 'mixed', '--block', '8K', '--depth', '4', '--json'],
+    ['verify', url, '--time', '1', '--span', '1M', '--block', '8K', '--depth', '4', '--json'],
+  ]) {
+    // oxlint-disable-next-line no-await-in-loop -- both use one LUN
+    const { code, stdout, stderr } = await cygnet(args)
+    assert.equal(code, 0, stderr)
+    const report = JSON.parse(stdout.toString()) as {
+      requests: number
+      latencyMs: { max: number }
+      wrong?: null
+    }
+    assert.ok(report.requests > 10 && report.latencyMs.max > 0)
+    assert.equal(report.wrong ?? null, null)
+  }
+  const text = await cygnet(['bench', url, '--time', '1'])
+  assert.match(
+    text.stdout.toString(),
+    /^randread, 4\.00 KiB, depth 32: [\d,]+ IOPS, .* MB\/s\nlatency: mean /,
+  )
+})
+
 test('where to listen by NBD', () => {
   assert.deepEqual(parseNbdListen('unix:/run/x'), { kind: 'unix', path: '/run/x' })
   assert.deepEqual(parseNbdListen('[::1]:1'), { kind: 'tcp', host: '::1', port: 1 })
@@ -126,6 +149,7 @@ for (const [what, args, message] of [
   ['verifying standard output', () => ['copy', url, '-', '--verify'], /cannot be looked at again/],
   ['a LUN that is none', () => ['info', url.replace(/0$/, '9')], /no logical unit at LUN 9/],
   ['no LUN URL', () => ['info', 'disk.img'], /"disk.img" is not a LUN/],
+  ['verifying by halves of a sector', () => ['verify', url, '--block', '700'], /multiple of 512/],
   ['an NBD server that is not there', () => ['copy', 'image', 'nbd+unix:///?socket=/none'], /no such socket/],
   [
     'a folder that is not there',

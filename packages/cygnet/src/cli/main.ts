@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { CygnetError } from '../base/errors.ts'
 import { attachCommand } from './attach.ts'
+import { benchCommand } from './bench.ts'
 import { configCommand } from './config.ts'
 import { copyCommand } from './copy.ts'
 import { discoverCommand } from './discover.ts'
@@ -9,6 +10,7 @@ import { infoCommand } from './info.ts'
 import { escapeControls } from './log.ts'
 import { serveCommand } from './serve.ts'
 import { tunnelCommand } from './tunnel.ts'
+import { verifyCommand } from './verify.ts'
 
 /** Which option does what an error of a lower layer asks for. */
 const hints: Readonly<Record<string, string>> = {
@@ -33,6 +35,8 @@ export function main(args: readonly string[]): void {
     .addCommand(infoCommand())
     .addCommand(copyCommand())
     .addCommand(attachCommand())
+    .addCommand(benchCommand())
+    .addCommand(verifyCommand())
     .addCommand(tunnelCommand())
   program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
     if (!(error instanceof CygnetError)) throw error

@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto'
+import { Command } from 'commander'
+import { CygnetError } from '../base/errors.ts'
+import { size } from './bench.ts'
+import { formatCount, formatMs, type LoadResult } from './load.ts'
+import { withLunOptions, wholeNumber } from './lun-options.ts'
+import { type LunOptions, openLun } from './open-device.ts'
+import { roundedSize } from './progress.ts'
+import { SECTOR_BYTES, VerifyPattern } from './verify-pattern.ts'
+import { VerifyRun, type Wrong } from './verify-run.ts'
+
+interface VerifyCommandOptions extends LunOptions {
+  readonly block: number
+  readonly depth: number
+  readonly time: number
+  readonly span: number
+  readonly json?: true
+}
+
+/** A byte was not what was written. */
+const EXIT_WRONG = 3
+const DEFAULT_SPAN_BYTES = 256 * 1024 * 1024
+const SHOW_MS = 500
+
+export function verifyCommand(): Command {
+  const command = new Command('verify')
+    .description(
+      'Write self-describing blocks to a LUN and read them back: what is on it is lost. Exit code 0: all was right; 1: a request failed; 3: a byte was wrong.',
+    )
+    .argument('<LUN-URL>', 'iscsi://HOST[:PORT]/TARGET/LUN')
+    .option('--time <SECONDS>', 'how long, before everything is read once more', wholeNumber(1, 86_400), 10)
+    .option('--block <SIZE>', 'bytes of one request, a multiple of 512', size, 4096)
+    .option('--depth <N>', 'requests under way together', wholeNumber(1, 4096), 32)
+    .option('--span <SIZE>', 'use only the beginning of the LUN', size, DEFAULT_SPAN_BYTES)
+    .option('--json', 'as JSON')
+  return withLunOptions(command).showHelpAfterError('(cygnet verify --help shows the options)').action(verify)
+}
+
+async function verify(url: string, options: VerifyCommandOptions): Promise<void> {
+  const { block, depth, time, span } = options
+  if (block % SECTOR_BYTES !== 0)
+    throw new CygnetError('VERIFY_OPTIONS', `--block must be a multiple of ${SECTOR_BYTES}.`)
+  const { disk } = await openLun(url, options)
+  await using device = disk
+  const used = Math.min(span, device.sizeBytes)
+  const spanBytes = used - (used % block)
+  if (spanBytes === 0) throw new CygnetError('VERIFY_OPTIONS', 'The LUN has not even one block of that size.')
+  const paths: string[] = []
+  device.onEvent((event) => {
+    if (event.kind === 'path-lost' || event.kind === 'path-restored') {
+      paths.push(event.kind)
+      if (!options.json) process.stderr.write(`\r\u001b[K${event.kind}: ${event.path} (${event.reason})\n`)
+    }
+  })
+  const state = { isOver: false }
+  const stop = (): void => void (state.isOver = true)
+  process.once('SIGINT', stop)
+  const timer = setTimeout(stop, time * 1000)
+  const run = new VerifyRun(device, {
+    spanBytes,
+    blockBytes: block,
+    depth,
+    pattern: new VerifyPattern(new Uint8Array(randomBytes(8))),
+    random: Math.random,
+    isOver: () => state.isOver,
+  })
+  const display = options.json ? undefined : showLive(run)
+  try {
+    const wrong = await run.run()
+    print(run.meter.result(), run.checkedBytes, wrong, paths, options)
+    if (wrong) process.exitCode = EXIT_WRONG
+  } finally {
+    clearTimeout(timer)
+    clearInterval(display)
+    process.off('SIGINT', stop)
+  }
+}
+
+function showLive({ meter }: VerifyRun): NodeJS.Timeout | undefined {
+  if (!process.stderr.isTTY) return undefined
+  return setInterval(() => {
+    const text = `${formatCount(meter.requests)} requests, ${roundedSize(meter.bytes)}, ${(meter.elapsedMs / 1000).toFixed(0)} s`
+    process.stderr.write(`\r\u001b[K${text}`)
+  }, SHOW_MS)
+}
+
+function print(
+  load: LoadResult,
+  checkedBytes: number,
+  wrong: Wrong | undefined,
+  paths: readonly string[],
+  { json }: VerifyCommandOptions,
+): void {
+  const pathsLost = paths.filter((kind) => kind === 'path-lost').length
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ ...load, checkedBytes, pathsLost, wrong: wrong ?? null })}\n`)
+    return
+  }
+  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K')
+  process.stdout.write(
+    `${formatCount(load.requests)} requests, ${roundedSize(load.bytes)}, in ${load.seconds.toFixed(1)} s; ${roundedSize(checkedBytes)} compared
+longest stall ${formatMs(load.latencyMs.max)}${pathsLost > 0 ? `, paths lost ${pathsLost} times` : ''}
+${wrong ? `WRONG at byte ${wrong.offset}: found ${wrong.found}; expected ${wrong.expected}` : 'no wrong byte'}
+`,
+  )
+}
