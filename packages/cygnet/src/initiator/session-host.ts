@@ -1,5 +1,6 @@
 import type { CygnetError } from '../base/errors.ts'
-import { InitiatorSession, type InitiatorSessionOptions } from '../session/initiator-session.ts'
+import { InitiatorSession } from '../session/initiator-session.ts'
+import type { InitiatorSessionOptions } from '../session/initiator-session-options.ts'
 import type { SessionEvent } from '../session/initiator-session-events.ts'
 import type { PortalAddress } from '../session/portal-address.ts'
 import { Alarm } from './alarm.ts'

@@ -1,5 +1,4 @@
 import { type Instant, TimerTable } from '../base/clock.ts'
-import type { BufferPool } from '../base/pool.ts'
 import { type Serial32, serialLess } from '../base/serial32.ts'
 import { viewOf } from '../base/bytes.ts'
 import { opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
@@ -7,18 +6,17 @@ import { LogoutReason, TaskManagementResponseCode } from '../pdu/codes.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import { Opcode } from '../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
-import { ConnectionChoice } from './connection-choice.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import { ConnectionRecovery, type RecoveringSession } from './connection-recovery.ts'
-import { InitiatorConnection } from './initiator-connection.ts'
+import type { InitiatorConnection } from './initiator-connection.ts'
+import { FIRST_CID, InitiatorConnections } from './initiator-connections.ts'
 import { type Closure, type Grace, type InitiatorEvent, lostConnection } from './initiator-events.ts'
 import type { InitiatorLimits } from './initiator-limits.ts'
-import type { InitiatorLoginOptions, LoginRedirection } from './initiator-login.ts'
+import type { LoginRedirection } from './initiator-login.ts'
 import type { LoginFailure } from './initiator-login-failure.ts'
 import type { SessionPolicy } from './initiator-policy.ts'
-import { type DigestPreferences, initiatorPreferences } from './initiator-preferences.ts'
-import type { InitiatorAuthentication } from './initiator-security.ts'
 import type { SessionEvent } from './initiator-session-events.ts'
+import type { InitiatorSessionOptions, PingDone, TextDone } from './initiator-session-options.ts'
 import type { InitiatorTask } from './initiator-task.ts'
 import { InitiatorTasks, type TaskSession } from './initiator-tasks.ts'
 import type { Negotiator, Pair } from './negotiator.ts'
@@ -37,35 +35,6 @@ import {
 import { StateMachine } from './states/state-machine.ts'
 import { type ManageDone, type ManagingSession, TaskManagementRequests } from './task-management-requests.ts'
 
-/** Who logs in to what, the same for every connection and for every time that the session is opened again. */
-export type LoginTemplate = Pick<
-  InitiatorLoginOptions,
-  'type' | 'initiatorName' | 'initiatorAlias' | 'targetName' | 'isid' | 'portalGroupTag'
-> & {
-  /** This side of the authentication of one login. */
-  authentication(): InitiatorAuthentication
-}
-
-export interface InitiatorSessionOptions {
-  readonly pool: BufferPool
-  readonly now: Instant
-  /**
-   * There is an event, or a connection has something to transmit, or there is a new deadline: poll soon. Called at most
-   * once between calls of `pollEvent`, for the session and all of its connections.
-   */
-  readonly wake: () => void
-  /** Unpredictable bytes. */
-  random(lengthBytes: number): Uint8Array
-  readonly login: LoginTemplate
-  readonly limits: InitiatorLimits
-  readonly policy: SessionPolicy
-  readonly digests: DigestPreferences
-}
-
-/** How a text request or a ping ended. */
-export type TextDone = (pairs: readonly Pair[] | undefined, failure: Closure | undefined) => void
-export type PingDone = (failure: Closure | undefined) => void
-
 /** Where a session is in its life. */
 type Phase =
   | 'idle'
@@ -82,7 +51,6 @@ type TimerName = 'sweep' | 'recovery' | 'reopen' | 'connections' | 'drain'
 const timerNames = ['sweep', 'recovery', 'reopen', 'connections', 'drain'] as const
 
 const MAX_CONNECTIONS = 32
-const FIRST_CID = 1
 const MS_PER_SECOND = 1000
 const LARGEST_TAG = RESERVED_TAG - 1
 
@@ -91,6 +59,7 @@ const noConnection: Closure = {
   code: 'CONNECTION_LOST',
   message: 'The session has no connection at the moment: try again when it is open again.',
 }
+const dropAnnounced = lostConnection('the target announced that it drops it')
 const logoutWanted = lostConnection('the target asked us to log out')
 
 /**
@@ -121,14 +90,10 @@ export class InitiatorSession
     'FREE',
   )
   readonly #timers = new TimerTable<TimerName>(timerNames)
-  readonly #choice: ConnectionChoice
+  readonly #connections: InitiatorConnections
   readonly #recovery: ConnectionRecovery
   readonly #reopening: SessionRecovery
   readonly #controls = new Map<number, TextDone>()
-  /** All that are not closed. */
-  #connections: readonly InitiatorConnection[] = []
-  /** Those that are to be logged out when their tasks are done. */
-  readonly #draining = new Set<InitiatorConnection>()
   #phase: Phase = 'idle'
   #wantedConnections: number
   #leading: InitiatorConnection | undefined
@@ -151,7 +116,7 @@ export class InitiatorSession
     this.window = new RequestWindow(this.#newCmdSN())
     this.tasks = new InitiatorTasks(this)
     this.management = new TaskManagementRequests(this)
-    this.#choice = new ConnectionChoice(options.policy.spread)
+    this.#connections = new InitiatorConnections(this, options)
     this.#recovery = new ConnectionRecovery(this)
     this.#reopening = new SessionRecovery(this)
   }
@@ -188,7 +153,7 @@ export class InitiatorSession
 
   /** The connections that are not closed. */
   get connections(): readonly InitiatorConnection[] {
-    return this.#connections
+    return this.#connections.list
   }
 
   /** Requests are taken: logged in, or being opened again; not closing. */
@@ -250,7 +215,7 @@ export class InitiatorSession
 
   /** Declares a new MaxRecvDataSegmentLength on all connections, 512..2^24-1 bytes. */
   declareSegment(lengthBytes: number): void {
-    for (const connection of this.#connections)
+    for (const connection of this.#connections.list)
       if (connection.canRequest) connection.declareSegment(lengthBytes)
   }
 
@@ -264,10 +229,10 @@ export class InitiatorSession
 
   /** Logs a connection out when its tasks are done; the others go on. Not the last one. */
   removeConnection(cid: number): void {
-    const connection = this.#connections.find((one) => one.cid === cid)
+    const connection = this.#connections.get(cid)
     if (connection === undefined || !connection.canBegin || this.#wantedConnections <= 1) return
     this.#wantedConnections--
-    this.#drain(connection)
+    this.#connections.drain(connection)
   }
 
   /** Ends the session: `ended` follows. Requests without a result fail with SESSION_CLOSED. */
@@ -278,7 +243,7 @@ export class InitiatorSession
     this.#recovery.cancel()
     this.#reopening.cancel()
     if (connection === undefined) {
-      this.#abandonConnections()
+      this.#connections.abandon()
       this.#end(undefined, undefined)
     } else connection.logOut(LogoutReason.closeSession)
   }
@@ -323,7 +288,7 @@ export class InitiatorSession
         this.#openMore()
         return
       case 'drain':
-        for (const connection of this.#draining) this.#logOutDrained(connection)
+        this.#connections.logOutDraining()
     }
   }
 
@@ -392,15 +357,12 @@ export class InitiatorSession
     this.tasks.dispatch()
   }
 
-  readonly #mayTake = (connection: InitiatorConnection): boolean =>
-    connection.canBegin && !this.#draining.has(connection)
-
   chooseConnection(): InitiatorConnection | undefined {
-    return this.#phase === 'open' ? this.#choice.choose(this.#connections, this.#mayTake) : undefined
+    return this.#phase === 'open' ? this.#connections.choose() : undefined
   }
 
   requestConnection(): InitiatorConnection | undefined {
-    return this.#connections.find((connection) => connection.canBegin)
+    return this.#connections.anyForRequests()
   }
 
   taskTimedOut(task: InitiatorTask): void {
@@ -414,7 +376,7 @@ export class InitiatorSession
   }
 
   taskLeft(connection: InitiatorConnection): void {
-    if (connection.taskCount === 0 && this.#draining.has(connection)) this.#logOutDrained(connection)
+    this.#connections.taskLeft(connection)
   }
 
   /** §7.2.2: the target has no such task any more, though it took the command. */
@@ -486,11 +448,11 @@ export class InitiatorSession
         this.#emit(event)
         return
       case 'logout-wanted':
-        this.#drain(connection)
+        this.#connections.drain(connection)
         this.#setTimer('drain', this.#now + (event.withinSeconds * MS_PER_SECOND) / 2)
         return
       case 'drop-announced':
-        this.#connections.find(({ cid }) => cid === event.cid)?.drop(logoutWanted, 'connection', event.grace)
+        this.#connections.get(event.cid)?.drop(dropAnnounced, 'connection', event.grace, 'dropAnnounced')
         return
       case 'recovery-logout':
         this.#recovery.loggedOut(event.cid, event.response, event.grace)
@@ -517,38 +479,9 @@ export class InitiatorSession
   // Connections
 
   #connect(cid: number, portal: PortalAddress | undefined, oldExpStatSN: Serial32 = 0): InitiatorConnection {
-    const { login, limits, policy, digests, pool } = this.#options
-    const { type, initiatorName, initiatorAlias, targetName, isid, portalGroupTag } = login
-    const connection = new InitiatorConnection({
-      pool,
-      limits,
-      now: this.#now,
-      owner: this,
-      login: {
-        type,
-        initiatorName,
-        initiatorAlias,
-        targetName,
-        isid,
-        tsih: this.#tsih,
-        cid,
-        oldExpStatSN,
-        initiatorTaskTag: this.takeTag(),
-        preferences: initiatorPreferences(limits, digests, policy),
-        authentication: login.authentication(),
-        // A redirection leads to another portal group.
-        ...(portalGroupTag !== undefined && portal === undefined && { portalGroupTag }),
-      },
-    })
-    this.#connections = [...this.#connections, connection]
+    const connection = this.#connections.open(cid, portal, oldExpStatSN)
     this.#emit({ kind: 'connect', connection, portal })
     return connection
-  }
-
-  /** Takes it off the list: what it says from now on does not count. */
-  #forget(connection: InitiatorConnection): void {
-    this.#connections = this.#connections.filter((one) => one !== connection)
-    this.#draining.delete(connection)
   }
 
   get #mostConnections(): number {
@@ -559,24 +492,11 @@ export class InitiatorSession
   #openMore(): void {
     if (this.#phase !== 'open' || !this.#recovery.isIdle) return
     const wanted = Math.min(this.#wantedConnections, this.#mostConnections)
-    while (this.#connections.length < wanted) this.#connect(this.#freeCid(), undefined)
-  }
-
-  #freeCid(): number {
-    let cid = FIRST_CID
-    while (this.#recovery.has(cid) || this.#connections.some((one) => one.cid === cid)) cid++
-    return cid
-  }
-
-  /** Logs it out when its tasks are done, or when the target waits no longer. */
-  #drain(connection: InitiatorConnection): void {
-    this.#draining.add(connection)
-    if (connection.taskCount === 0) this.#logOutDrained(connection)
-  }
-
-  #logOutDrained(connection: InitiatorConnection): void {
-    const isLast = this.#connections.every((one) => one === connection || !one.canBegin)
-    connection.logOut(isLast ? LogoutReason.closeSession : LogoutReason.closeConnection)
+    while (this.#connections.list.length < wanted)
+      this.#connect(
+        this.#connections.freeCid((cid) => this.#recovery.has(cid)),
+        undefined,
+      )
   }
 
   #loggedIn(connection: InitiatorConnection): void {
@@ -609,7 +529,7 @@ export class InitiatorSession
   }
 
   #loginFailed(connection: InitiatorConnection, event: LoginFailure | LoginRedirection): void {
-    this.#forget(connection)
+    this.#connections.forget(connection)
     if (this.#phase === 'opening')
       this.#end(
         event.kind === 'failed' ? { code: event.code, message: event.message } : lostConnection('redirected'),
@@ -622,16 +542,16 @@ export class InitiatorSession
   /** A further connection could not be had: later perhaps, unless the target has no place for it. */
   #notAdded(event: LoginFailure | LoginRedirection): void {
     if (event.kind === 'failed' && event.status === LoginStatus.tooManyConnections)
-      this.#wantedConnections = Math.max(1, this.#connections.length)
+      this.#wantedConnections = Math.max(1, this.#connections.list.length)
     else this.#setTimer('connections', this.#now + this.limits.reopenLastDelayMs)
   }
 
   #loggedOut(connection: InitiatorConnection): void {
-    const isAlone = this.#connections.length === 1
-    const wasWanted = !this.#draining.has(connection)
-    this.#forget(connection)
+    const isAlone = this.#connections.list.length === 1
+    const wasWanted = !this.#connections.isDraining(connection)
+    this.#connections.forget(connection)
     if (this.#phase === 'closing') {
-      this.#abandonConnections()
+      this.#connections.abandon()
       this.#end(undefined, undefined)
     } else if (isAlone || wasWanted) this.#loggedOutByTarget()
     else {
@@ -647,7 +567,7 @@ export class InitiatorSession
   #loggedOutByTarget(): void {
     if (this.#mayReopen) this.#loseSession(logoutWanted, undefined)
     else {
-      this.#abandonConnections()
+      this.#connections.abandon()
       this.#end(undefined, undefined)
     }
   }
@@ -660,20 +580,19 @@ export class InitiatorSession
     scope: 'connection' | 'session',
     grace: Grace | undefined,
   ): void {
-    if (!this.#connections.includes(connection)) return
-    this.#forget(connection)
+    if (!this.#connections.list.includes(connection)) return
+    this.#connections.forget(connection)
     this.counters.connectionLost++
     this.#emit({ kind: 'connection-lost', cid: connection.cid, failure })
     if (this.#phase === 'closing') {
-      this.#abandonConnections()
+      this.#connections.abandon()
       this.#end(failure, undefined)
       return
     }
     if (this.#phase !== 'open') return
     this.management.connectionLost(connection)
     if (scope === 'connection' && this.#parameters?.errorRecoveryLevel === 2) {
-      if (!this.#connections.some(({ state }) => state === 'full-feature') && this.#machine.can('failed'))
-        this.#machine.on('failed')
+      if (!this.#connections.isAnyLoggedIn && this.#machine.can('failed')) this.#machine.on('failed')
       this.#recovery.begin(connection, failure, grace)
     } else this.#loseSession(failure, grace)
   }
@@ -693,7 +612,7 @@ export class InitiatorSession
     this.#recovery.cancel()
     const waitSeconds = reopenWaitSeconds(grace, this.#parameters?.defaultTime2Wait ?? 0)
     this.#phase = this.#mayReopen ? 'reopening' : 'closing'
-    this.#abandonConnections()
+    this.#connections.abandon()
     this.management.failAll(failure)
     const tasks = this.tasks.all().filter((task) => task.state !== 'waiting')
     this.tasks.replay(tasks, (task) => this.#refusalOf(task))
@@ -715,13 +634,6 @@ export class InitiatorSession
     return taskLost
   }
 
-  #abandonConnections(): void {
-    const connections = this.#connections
-    this.#connections = []
-    this.#draining.clear()
-    for (const connection of connections) connection.abandon()
-  }
-
   // ConnectionRecovery and SessionRecovery
 
   reinstate(cid: number, oldExpStatSN: Serial32): InitiatorConnection {
@@ -729,7 +641,7 @@ export class InitiatorSession
   }
 
   reopen(portal: PortalAddress | undefined): void {
-    this.#abandonConnections()
+    this.#connections.abandon()
     if (this.#machine.state === 'FAILED') this.#machine.on('reinstated')
     this.#tsih = 0
     this.#parameters = undefined
@@ -738,7 +650,7 @@ export class InitiatorSession
   }
 
   notReopened(failure: Closure): void {
-    this.#abandonConnections()
+    this.#connections.abandon()
     this.#end(failure, undefined)
   }
 
