@@ -32,14 +32,14 @@ export class VerifyPattern {
   }
 
   /** Fills whole sectors from sector number `first` on. */
-  fill(bytes: Uint8Array, first: number, generation: number): void {
+  fillSectors(bytes: Uint8Array, first: number, generation: number): void {
     for (let at = 0; at < bytes.length; at += SECTOR_BYTES)
       this.#fillSector(bytes, at, first + at / SECTOR_BYTES, generation)
   }
 
-  /** The first byte that is not as `fill` made it; undefined where all are. `scratch`: as long as `bytes`. */
+  /** The first byte that is not as `fillSectors` made it; undefined where all are. `scratch`: as long as `bytes`. */
   firstWrong(bytes: Uint8Array, first: number, generation: number, scratch: Uint8Array): number | undefined {
-    this.fill(scratch, first, generation)
+    this.fillSectors(scratch, first, generation)
     if (Buffer.compare(bytes, scratch) === 0) return undefined
     return bytes.findIndex((byte, i) => byte !== scratch[i])
   }

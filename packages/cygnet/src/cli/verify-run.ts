@@ -15,6 +15,11 @@ export interface VerifyOptions {
   isOver(): boolean
 }
 
+/** What a run needs of a block device. */
+export type VerifiedDevice = Pick<BlockDevice, 'write' | 'flush'> & {
+  read(offset: number, into: Uint8Array): Promise<Uint8Array>
+}
+
 /** The first wrong byte, and whose it was. */
 export interface Wrong {
   readonly offset: number
@@ -31,7 +36,7 @@ const WRITE_SHARE = 0.5
  */
 export class VerifyRun {
   readonly meter = new LoadMeter()
-  readonly #device: BlockDevice
+  readonly #device: VerifiedDevice
   readonly #options: VerifyOptions
   /** How often each block was written; a block that is under way is in the set. */
   readonly #generations: Uint32Array
@@ -39,7 +44,7 @@ export class VerifyRun {
   #wrong: Wrong | undefined
   #checkedBytes = 0
 
-  constructor(device: BlockDevice, options: VerifyOptions) {
+  constructor(device: VerifiedDevice, options: VerifyOptions) {
     this.#device = device
     this.#options = options
     this.#generations = new Uint32Array(options.spanBytes / options.blockBytes)
@@ -98,7 +103,7 @@ export class VerifyRun {
   async #write(block: number, { bytes }: Buffers): Promise<void> {
     const { blockBytes, pattern } = this.#options
     const generation = (this.#generations[block] ?? 0) + 1
-    pattern.fill(bytes, (block * blockBytes) / SECTOR_BYTES, generation)
+    pattern.fillSectors(bytes, (block * blockBytes) / SECTOR_BYTES, generation)
     const startMs = performance.now()
     await this.#device.write(block * blockBytes, bytes)
     this.meter.ended(startMs, blockBytes)
