@@ -72,22 +72,26 @@ describe('§13.23 TaskReporting', () => {
   test('the target answers with semantics that it has, and never proposes the key', () => {
     assert.equal(
       answersTo([['TaskReporting', 'FastAbort,ResponseFence,RFC3720']]).get('TaskReporting'),
-      'ResponseFence',
+      'FastAbort',
     )
-    assert.equal(answersTo([['TaskReporting', 'FastAbort']]).get('TaskReporting'), 'Reject')
+    assert.equal(answersTo([['TaskReporting', 'X-com.example.none']]).get('TaskReporting'), 'Reject')
     assert.equal(answersTo([]).has('TaskReporting'), false)
   })
 })
 
 describe('§13.24 iSCSIProtocolLevel', () => {
-  test('the target answers every level with at most 1', () => {
-    for (const level of ['1', '2', '31']) {
-      assert.equal(answersTo([['iSCSIProtocolLevel', level]]).get('iSCSIProtocolLevel'), '1')
+  test('the target answers every level with at most 2', () => {
+    for (const [level, answer] of [
+      ['1', '1'],
+      ['2', '2'],
+      ['31', '2'],
+    ] as const) {
+      assert.equal(answersTo([['iSCSIProtocolLevel', level]]).get('iSCSIProtocolLevel'), answer)
     }
   })
 
-  test('the initiator offers 1', () => {
-    assert.equal(new InitiatorPeer().toOperational().get('iSCSIProtocolLevel'), '1')
+  test('the initiator offers 2', () => {
+    assert.equal(new InitiatorPeer().toOperational().get('iSCSIProtocolLevel'), '2')
   })
 })
 

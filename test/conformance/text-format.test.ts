@@ -190,7 +190,7 @@ describe('§6.2 text negotiation', () => {
     const { data } = new TestPeer().logIn([
       ['HeaderDigest', 'Y-com.example.crc64,CRC32C,None'],
       ['DataDigest', 'Y-com.example.crc64,None'],
-      ['TaskReporting', 'X-later,FastAbort,RFC3720'],
+      ['TaskReporting', 'X-later,RFC3720,FastAbort'],
     ])
     const answers = pairsOf(data)
     assert.equal(answers.get('HeaderDigest'), 'CRC32C')

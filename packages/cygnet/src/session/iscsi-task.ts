@@ -15,10 +15,14 @@ import type { Outgoing, TransmitVector } from './transmit.ts'
 
 /** What a task needs of its session. */
 export interface TaskSession extends TaskOwner {
+  /** iSCSIProtocolLevel 2 (RFC 7144 §5.2.1). */
+  readonly hasStatusQualifiers: boolean
   /** Its turn in the command order has come. */
   deliver(task: IscsiTask): void
   /** Its last PDU is about to leave: its place in the command window becomes free. */
   retire(task: IscsiTask): void
+  /** Its last PDU has left. */
+  left(task: IscsiTask): void
   /** Its response is acknowledged, or need not be kept. */
   forget(task: IscsiTask): void
 }
@@ -58,6 +62,8 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
   aborting = false
   /** The logical unit waits for its data. */
   wantsData = false
+  /** The initiator is told in another way that it is terminated (TaskReporting=FastAbort). */
+  isTerminationTold = false
   /** The initiator will not look at anything that is still to be sent for it. */
   isSilenced = false
   /** Aborted at its logical unit because its data is unusable: it ends with sense data (§11.4.7.2). */
@@ -347,6 +353,7 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
   }
 
   discard(): void {
+    this.#isDataGone = true
     this.releaseDataIn()
   }
 
@@ -384,11 +391,13 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
       bidirectionalReadResidualCount: isBidirectional ? Math.abs(readResidual) : 0,
       residualCount: Math.abs(residual),
     })
+    if (this.#session.hasStatusQualifiers) out.view.setUint16(at + 8, this.statusQualifier)
     out.endPdu(at, senseSegment, undefined, connection.headerDigest, connection.dataDigest)
   }
 
   #statusLeft(): void {
     if (this.state === 'ended') this.releaseDataIn()
+    else this.#session.left(this)
     this.onSent?.()
   }
 

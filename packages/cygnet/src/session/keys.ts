@@ -184,7 +184,7 @@ export const keys = {
     result: 'first',
     irrelevantInDiscovery: true,
   },
-  /** RFC 7144 §7.1.1; this project complies with level 1, RFC 7143 (§13.24). */
+  /** RFC 7144 §7.1.1; level 1 is RFC 7143 (§13.24), level 2 adds RFC 7144. */
   iSCSIProtocolLevel: numeric('LO', 'session', 0, 31, 1, 'minimum'),
   /** §13.25 */
   IFMarker: obsolete,

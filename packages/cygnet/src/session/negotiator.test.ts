@@ -159,7 +159,8 @@ describe('§6.2.1 lists', () => {
     assert.equal(answer('HeaderDigest', 'CRC32C,None'), 'CRC32C')
     assert.equal(answer('DataDigest', 'X-com.example.sum,CRC32C'), 'CRC32C')
     assert.equal(answer('TaskReporting', 'RFC3720,ResponseFence,FastAbort'), 'RFC3720')
-    assert.equal(answer('TaskReporting', 'FastAbort,ResponseFence,RFC3720'), 'ResponseFence')
+    assert.equal(answer('TaskReporting', 'FastAbort,ResponseFence,RFC3720'), 'FastAbort')
+    assert.equal(answer('TaskReporting', 'X-com.example.none,ResponseFence'), 'ResponseFence')
   })
 
   test('None is selected only where it is proposed', () => {

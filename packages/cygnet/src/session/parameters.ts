@@ -36,9 +36,8 @@ export const targetPreferences = (limits: TargetLimits): Preferences => ({
   DataPDUInOrder: true,
   DataSequenceInOrder: true,
   ErrorRecoveryLevel: limits.errorRecoveryLevel,
-  // With one connection for each session, responses leave in order: a response fence holds by itself.
-  TaskReporting: ['ResponseFence', 'RFC3720'],
-  iSCSIProtocolLevel: 1,
+  TaskReporting: ['FastAbort', 'ResponseFence', 'RFC3720'],
+  iSCSIProtocolLevel: 2,
 })
 
 export const sessionParameters = (keys: Negotiator): SessionParameters => ({

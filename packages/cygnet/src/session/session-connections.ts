@@ -60,7 +60,8 @@ export interface SessionConnection {
   hasAcknowledged(statSN: number): boolean
   /** Asks with a NOP-In for an acknowledgment of all before it; `sent` runs when that leaves. */
   solicitAcknowledgment(sent: () => void): void
-  sendAsync(notice: AsyncNotice): void
+  /** `sent` runs when the message has left. */
+  sendAsync(notice: AsyncNotice, sent?: () => void): void
   /** MaxCmdSN changed, and no response is made for it. */
   announceWindow(): void
   /** Data that R2Ts have asked for is owed: watches that it comes. */

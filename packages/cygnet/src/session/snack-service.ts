@@ -10,6 +10,8 @@ import type { TargetConnection } from './target-connection.ts'
 import type { TargetSession } from './target-session.ts'
 import type { Outgoing, TransmitVector } from './transmit.ts'
 
+const SETTLED_TAGS_KEPT = 64
+
 /**
  * SNACK Requests (RFC 7143 §11.16), at ErrorRecoveryLevel 1 and 2. What was never sent, or is acknowledged, is a protocol
  * error; what was not kept is a SNACK reject, and the initiator falls back to the next level.
@@ -20,6 +22,8 @@ export class SnackService {
   readonly #responses: RetainedResponses
   /** Tasks that asked for a DataACK, by its target transfer tag. */
   readonly #dataAckTags = new Map<number, IscsiTask>()
+  /** Tags of tasks that have been acknowledged in whole since: their DataACKs may still be on their way. */
+  readonly #settledTags: number[] = []
 
   constructor(connection: TargetConnection, session: TargetSession, responses: RetainedResponses) {
     this.#connection = connection
@@ -32,7 +36,9 @@ export class SnackService {
   }
 
   forgetDataAckTag(tag: number): void {
-    this.#dataAckTags.delete(tag)
+    if (!this.#dataAckTags.delete(tag)) return
+    this.#settledTags.push(tag)
+    if (this.#settledTags.length > SETTLED_TAGS_KEPT) this.#settledTags.shift()
   }
 
   receive(pdu: ReceivedPdu): void {
@@ -69,6 +75,7 @@ export class SnackService {
   }
 
   #dataAck(pdu: ReceivedPdu, snack: SnackRequest): void {
+    if (this.#settledTags.includes(snack.targetTransferTag)) return
     const task = this.#dataAckTags.get(snack.targetTransferTag)
     const pdus = snack.begRun - (task?.firstDataSN ?? 0)
     if (

@@ -215,7 +215,11 @@ export class TargetConnection extends Connection<TimerName, ConnectionEvent> imp
 
   /** Whether anybody looks at what the initiator acknowledges. */
   get watchesStatus(): boolean {
-    return this.#retained !== undefined || (this.#session?.parameters.maxConnections ?? 1) > 1
+    if (this.#retained !== undefined) return true
+    const parameters = this.#session?.parameters
+    return (
+      parameters !== undefined && (parameters.maxConnections > 1 || parameters.taskReporting === 'FastAbort')
+    )
   }
 
   acknowledge(expStatSN: number): void {
@@ -441,7 +445,7 @@ export class TargetConnection extends Connection<TimerName, ConnectionEvent> imp
         this.#nopDue()
         return
       case 'nopAnswer':
-        if (this.now - this.lastReceived >= this.limits.nopTimeoutMs) {
+        if (this.now - this.lastReceived > this.limits.nopTimeoutMs) {
           this.drop(`no answer to a NOP-In for ${this.limits.nopTimeoutMs} ms`)
         }
         return

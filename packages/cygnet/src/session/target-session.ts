@@ -6,6 +6,7 @@ import { AsyncEvent } from '../pdu/codes.ts'
 import { CommandOrder, type Deliverable } from './command-order.ts'
 import type { CommandWindow } from './command-window.ts'
 import { faultTask } from './data-out-fault.ts'
+import { FastAborts } from './fast-abort.ts'
 import { IscsiTask, QueuedR2T, type TaskSession } from './iscsi-task.ts'
 import type { TargetLimits } from './limits.ts'
 import type { MemoryBudget } from './memory-budget.ts'
@@ -51,6 +52,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   /** Initiator task tags of the task management functions in work, and where they came from. */
   readonly managementTags = new Map<number, SessionConnection>()
   readonly #fence: ResponseFence
+  readonly #fastAborts = new FastAborts((connection, lun) => this.abandonOwed(connection, lun))
   #closed = false
 
   constructor(
@@ -95,6 +97,10 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   /** ErrorRecoveryLevel 1 or 2. */
   get isRecoverable(): boolean {
     return this.parameters.errorRecoveryLevel > 0
+  }
+
+  get hasStatusQualifiers(): boolean {
+    return this.parameters.iSCSIProtocolLevel >= 2
   }
 
   establish(home: SessionHome, parameters: SessionParameters): void {
@@ -180,7 +186,11 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
       if (fault !== undefined && task.failing && !task.aborting) {
         task.aborted = false
         faultTask(task, fault)
-      } else task.aborting = true
+      } else {
+        // Ended by somebody else, with its unit (§4.2.3.4 d 1).
+        if (!task.aborting && !task.isTerminationTold && this.isFastAbort) this.#tellTermination(task)
+        task.aborting = true
+      }
     }
     task.state = 'owed'
     if (task.isOwed) task.dataOutTransfer?.discard()
@@ -192,6 +202,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   /** The initiator of one connection has acknowledged more. */
   acknowledged(): void {
     this.#fence.check()
+    this.#fastAborts.check()
   }
 
   /** The last PDU of the task is leaving. */
@@ -264,10 +275,39 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     for (const connection of owing) connection.startDrainTimer()
   }
 
-  /** The initiator takes too long over the data of aborted tasks: stop waiting for it. */
-  abandonOwed(connection: SessionConnection): void {
+  /** TaskReporting=FastAbort (§4.2.3.4). */
+  get isFastAbort(): boolean {
+    return this.parameters.taskReporting === 'FastAbort'
+  }
+
+  #tellTermination(task: IscsiTask): void {
+    task.isTerminationTold = true
+    if (this.connections.live.get(task.connection.cid) !== task.connection) return
+    this.#fastAborts.notify(task.connection, task.command.lun)
+    task.connection.startDrainTimer()
+  }
+
+  /**
+   * Tasks are about to be ended by a function that came over `issuing`: the initiator sends nothing more for them there,
+   * and is told so on the other connections (§4.2.3.4 d 2). Returns what ends the wait for their data.
+   */
+  fastAbort(issuing: SessionConnection, lun: number | undefined): () => void {
+    const affected = [...this.#tasks.values()].filter(
+      (task) => !task.isDone && (lun === undefined || task.lun === lun),
+    )
+    for (const task of affected) task.isTerminationTold = true
+    return () => {
+      for (const task of affected)
+        if (task.connection !== issuing && !task.isSuspended) this.#tellTermination(task)
+      this.abandonOwed(issuing)
+    }
+  }
+
+  /** The data of aborted tasks will not come, or takes too long: stop waiting for it. */
+  abandonOwed(connection: SessionConnection, lun?: bigint): void {
     for (const task of [...this.#tasks.values()]) {
-      if (task.connection === connection && isOwedAborted(task)) this.#end(task)
+      if (task.connection !== connection || !isOwedAborted(task)) continue
+      if (lun === undefined || task.command.lun === lun) this.#end(task)
     }
     this.announceWindow(connection)
     this.#submitWaiting()
@@ -321,6 +361,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
       connection.withdrawTasks()
       for (const task of [...this.#tasks.values()]) if (task.connection === connection) this.#suspend(task)
     }
+    this.#fastAborts.connectionGone(connection)
     this.order.deliverReady()
     this.#fence.check()
     if (!keepsTasks) this.terminateTasksOf(connection)

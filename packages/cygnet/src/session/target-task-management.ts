@@ -158,6 +158,10 @@ function abortTask({ connection, session, request, respond }: Management): void 
 
 /** RFC 7144 §6.4.2. */
 function queryTask({ session, request, respond }: Management): void {
+  if (session.managementTags.has(request.referencedTaskTag)) {
+    respond(Response.functionRejected)
+    return
+  }
   const task = session.task(request.referencedTaskTag)
   const isHere = task !== undefined && !task.aborting && task.state !== 'sent' && task.state !== 'responding'
   respond(isHere ? Response.functionSucceeded : Response.functionComplete)
@@ -173,9 +177,13 @@ function manageGroup({ connection, session, request, respond }: Management): voi
   const isTargetWide = targetWide.has(request.function)
   const lun = isTargetWide ? undefined : lunOf(request.lun)
   const run = (): void => {
+    const tellOthers = session.isFastAbort ? session.fastAbort(connection, lun) : undefined
     session.abortOutside(lun, request.cmdSN)
     session.home.port.manage(request.function, lun ?? 0, (response) => {
-      session.whenNothingOwed(() => respond(response))
+      if (tellOthers) {
+        tellOthers()
+        respond(response)
+      } else session.whenNothingOwed(() => respond(response))
     })
   }
   if (isTargetWide) {
