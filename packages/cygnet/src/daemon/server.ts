@@ -152,10 +152,14 @@ async function closeTargets(targets: readonly OpenTarget[], log: Logger): Promis
 const flush = ({ store }: OpenDisk): Promise<StoreError | undefined> =>
   new Promise((resolve) => store.flush(resolve))
 
-const targetLimits = ({ loginTimeoutSeconds, textBytes }: LimitsState): TargetLimits => ({
+const targetLimits = (limits: LimitsState): TargetLimits => ({
   ...defaultTargetLimits,
-  loginTimeoutMs: loginTimeoutSeconds * 1000,
-  textBytes,
+  loginTimeoutMs: limits.loginTimeoutSeconds * 1000,
+  textBytes: limits.textBytes,
+  maxConnections: limits.connectionsPerSession,
+  errorRecoveryLevel: limits.errorRecoveryLevel,
+  time2Wait: limits.time2WaitSeconds,
+  time2Retain: limits.time2RetainSeconds,
 })
 
 const throttleOf = (backoff: BackoffState): LoginThrottleLimits => ({

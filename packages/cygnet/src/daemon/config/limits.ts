@@ -38,6 +38,31 @@ export const limitSettings = {
     default: 256,
     description: 'Sessions of one target.',
   },
+  connectionsPerSession: {
+    least: 1,
+    most: 65_535,
+    default: 32,
+    description: 'Connections of one session (MaxConnections).',
+  },
+  errorRecoveryLevel: {
+    least: 0,
+    most: 2,
+    default: 2,
+    description:
+      'Highest error recovery level that is agreed to. 1: lost PDUs are sent again. 2: commands of a lost connection go on with another.',
+  },
+  time2WaitSeconds: {
+    least: 0,
+    most: 3600,
+    default: 2,
+    description: 'Least time before an initiator recovers a lost connection (DefaultTime2Wait).',
+  },
+  time2RetainSeconds: {
+    least: 0,
+    most: 3600,
+    default: 20,
+    description: 'Most time that commands of a lost connection are kept for after that (DefaultTime2Retain).',
+  },
   textBytes: {
     least: 8192,
     most: 1_048_576,
