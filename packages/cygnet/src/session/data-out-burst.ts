@@ -1,5 +1,7 @@
 import { type InitiatorTask, sendDataOut } from './initiator-task.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
+import { RESERVED_TAG } from '../pdu/bhs.ts'
+import type { R2T } from '../pdu/data.ts'
 import type { Outgoing, TransmitVector } from './transmit.ts'
 
 /** The Data-Out PDUs that answer one R2T (RFC 7143 §11.8), in the order of their offsets. */
@@ -63,4 +65,18 @@ export class DataOutBurst implements Outgoing {
     if (this.#isWanted) this.#task.outstandingR2Ts--
     return true
   }
+}
+
+/** What is wrong with an R2T for a task; undefined: nothing. */
+export function wrongR2T(task: InitiatorTask, header: R2T, maxBurstLength: number): string | undefined {
+  const { bufferOffset, desiredDataTransferLength: lengthBytes, targetTransferTag } = header
+  const { dataOutBytes } = task.request
+  if (targetTransferTag === RESERVED_TAG) return 'it sent an R2T without a target transfer tag'
+  // §4.2.5.3
+  if (header.lun !== task.lun) return 'it sent an R2T whose LUN is not that of the command'
+  if (lengthBytes === 0 || lengthBytes > maxBurstLength)
+    return `it sent an R2T for ${lengthBytes} bytes, the limit is ${maxBurstLength}`
+  if (bufferOffset + lengthBytes > dataOutBytes)
+    return `it asked for bytes up to ${bufferOffset + lengthBytes} where there are ${dataOutBytes}`
+  return undefined
 }

@@ -30,6 +30,9 @@ export interface HeldResponse {
   readonly result: ScsiStatusResult
 }
 
+/** A deadline that is set when deadlines are looked at next. */
+export const SOON: Instant = 0
+
 const CDB_BYTES = 16
 const NOTHING = new Uint8Array(0)
 

@@ -1,25 +1,25 @@
 import type { Instant } from '../base/clock.ts'
 import type { Serial32 } from '../base/serial32.ts'
-import { initiatorTaskTagOf, opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
+import { initiatorTaskTagOf, opcodeOf } from '../pdu/bhs.ts'
 import { RejectReason, ServiceResponse } from '../pdu/codes.ts'
 import { type DataIn, decodeDataIn, decodeR2T, type R2T } from '../pdu/data.ts'
 import { Opcode, opcodeName } from '../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import { decodeScsiResponse, type ScsiResponse } from '../pdu/scsi-response.ts'
 import { ScsiStatus } from '../scsi/status.ts'
-import type { InputArrival, InputRun } from './data-in-receiver.ts'
-import { DataOutBurst } from './data-out-burst.ts'
+import type { InputArrival } from './data-in-receiver.ts'
+import { DataOutBurst, wrongR2T } from './data-out-burst.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 import { brokenProtocol, type Closure, lostConnection, rejection } from './initiator-events.ts'
 import type { InitiatorLimits } from './initiator-limits.ts'
 import type { SessionPolicy } from './initiator-policy.ts'
-import { InitiatorTask } from './initiator-task.ts'
+import { InitiatorTask, SOON } from './initiator-task.ts'
 import type { SessionParameters } from './parameters.ts'
 import type { RecoveryCounters } from './recovery-counters.ts'
 import type { RequestWindow } from './request-window.ts'
-import type { ScsiRequest, ScsiResult, ScsiStatusResult } from './scsi-request.ts'
-import { dataLost, failed, readSense, residualOf, targetFailure } from './scsi-result.ts'
-import { sendDataAck, sendDataSnack, sendRDataSnack } from './snack-requests.ts'
+import type { ScsiRequest, ScsiResult } from './scsi-request.ts'
+import { dataLost, failed, resultOfDataIn, resultOfResponse, targetFailure } from './scsi-result.ts'
+import { TaskDataRecovery } from './task-data-recovery.ts'
 
 /** What tasks need of their session. */
 export interface TaskSession {
@@ -41,11 +41,6 @@ export interface TaskSession {
   watch(): void
 }
 
-const NO_SENSE: Uint8Array = new Uint8Array(0)
-const STATUS_QUALIFIER_OFFSET = 8
-/** Set a deadline at the next look. */
-const SOON: Instant = 0
-
 /** §11.16.3: after an R-Data SNACK, the response to go by is the one with its tag. */
 const answersSnack = (task: InitiatorTask, { snackTag }: ScsiResponse): boolean =>
   task.snackTag === 0 || snackTag === task.snackTag
@@ -60,6 +55,7 @@ const answersSnack = (task: InitiatorTask, { snackTag }: ScsiResponse): boolean 
  */
 export class InitiatorTasks {
   readonly #session: TaskSession
+  readonly #data: TaskDataRecovery
   readonly #byTag = new Map<number, InitiatorTask>()
   /** Not sent yet, in order; those that are done are passed over. */
   #waiting: InitiatorTask[] = []
@@ -71,6 +67,7 @@ export class InitiatorTasks {
 
   constructor(session: TaskSession) {
     this.#session = session
+    this.#data = new TaskDataRecovery(session.limits, session.counters)
   }
 
   /** Requests without a result. */
@@ -248,7 +245,7 @@ export class InitiatorTasks {
     const { receiver } = task
     const arrival = receiver.data(header.dataSN, header.bufferOffset, pdu.dataLengthBytes, pdu.data)
     if (!this.#isAcceptable(task, connection, arrival)) return
-    if (arrival === 'ahead') this.#snackData(task, connection, receiver.newGap)
+    if (arrival === 'ahead') this.#data.snack(task, connection, receiver.newGap)
     if (header.acknowledge && connection.errorRecoveryLevel > 0) task.owedAckTag = header.targetTransferTag
     if (header.hasStatus) this.#dataInStatus(task, connection, header)
     else {
@@ -263,19 +260,7 @@ export class InitiatorTasks {
     const isFinal = task.snackTag === 0
     const isNew = connection.countIn(header, true, !isFinal || task.receiver.hasGap)
     if (isNew && isFinal && task.state === 'active') {
-      const residual = residualOf(header.residualOverflow, header.residualUnderflow, header.residualCount)
-      task.heldResponse = {
-        statSN: header.statSN,
-        result: {
-          kind: 'status',
-          status: header.status,
-          statusQualifier: 0,
-          sense: NO_SENSE,
-          dataInBytes: 0,
-          dataInResidualBytes: residual,
-          dataOutResidualBytes: 0,
-        },
-      }
+      task.heldResponse = { statSN: header.statSN, result: resultOfDataIn(header) }
     }
     if (connection.state === 'full-feature') this.#dataCame(task, connection)
   }
@@ -290,14 +275,14 @@ export class InitiatorTasks {
     }
     const { receiver, request } = task
     const { bufferOffset, desiredDataTransferLength: lengthBytes } = header
-    const wrong = this.#wrongR2T(task, header)
+    const wrong = wrongR2T(task, header, this.#session.parameters?.maxBurstLength ?? 0)
     if (wrong !== undefined) {
       this.#violated(task, connection, wrong)
       return
     }
     const arrival = receiver.r2t(header.r2tSN)
     if (!this.#isAcceptable(task, connection, arrival) || arrival === 'repeated') return
-    if (arrival === 'ahead') this.#snackData(task, connection, receiver.newGap)
+    if (arrival === 'ahead') this.#data.snack(task, connection, receiver.newGap)
     // A target that waited too long asks again, perhaps before what it asked for could be sent.
     const asksAgain = bufferOffset < task.sentBytes && connection.errorRecoveryLevel > 0
     if (!asksAgain && task.outstandingR2Ts >= (this.#session.parameters?.maxOutstandingR2T ?? 1)) {
@@ -312,20 +297,6 @@ export class InitiatorTasks {
       connection.send(new DataOutBurst(task, connection, header.targetTransferTag, bufferOffset, end))
     }
     this.#dataCame(task, connection)
-  }
-
-  #wrongR2T(task: InitiatorTask, header: R2T): string | undefined {
-    const { bufferOffset, desiredDataTransferLength: lengthBytes, targetTransferTag } = header
-    const { dataOutBytes } = task.request
-    const maxBurstLength = this.#session.parameters?.maxBurstLength ?? 0
-    if (targetTransferTag === RESERVED_TAG) return 'it sent an R2T without a target transfer tag'
-    // §4.2.5.3
-    if (header.lun !== task.lun) return 'it sent an R2T whose LUN is not that of the command'
-    if (lengthBytes === 0 || lengthBytes > maxBurstLength)
-      return `it sent an R2T for ${lengthBytes} bytes, the limit is ${maxBurstLength}`
-    if (bufferOffset + lengthBytes > dataOutBytes)
-      return `it asked for bytes up to ${bufferOffset + lengthBytes} where there are ${dataOutBytes}`
-    return undefined
   }
 
   #scsiResponse(connection: InitiatorConnection, pdu: ReceivedPdu, header: ScsiResponse): void {
@@ -346,7 +317,7 @@ export class InitiatorTasks {
           this.#violated(task, connection, 'it sent fewer Data-In PDUs than its SCSI Response says')
           return
         }
-        this.#snackData(task, connection, tail)
+        this.#data.snack(task, connection, tail)
       }
     }
     const isFinal = answersSnack(task, header)
@@ -359,35 +330,18 @@ export class InitiatorTasks {
       this.finish(task, targetFailure(header.response))
       return
     }
-    const result = this.#resultOf(task, pdu, header)
+    const result = resultOfResponse(
+      header,
+      pdu,
+      task.isWrite,
+      (this.#session.parameters?.iSCSIProtocolLevel ?? 1) >= 2,
+    )
     if (result === undefined) {
       this.#violated(task, connection, 'the sense data of a SCSI Response is longer than its data segment')
       return
     }
     task.heldResponse = { statSN: header.statSN, result }
     this.#dataCame(task, connection)
-  }
-
-  #resultOf(task: InitiatorTask, pdu: ReceivedPdu, header: ScsiResponse): ScsiStatusResult | undefined {
-    const sense = readSense(pdu.data)
-    if (sense === undefined) return undefined
-    const residual = residualOf(header.residualOverflow, header.residualUnderflow, header.residualCount)
-    const readResidual = residualOf(
-      header.bidirectionalReadOverflow,
-      header.bidirectionalReadUnderflow,
-      header.bidirectionalReadResidualCount,
-    )
-    const level = this.#session.parameters?.iSCSIProtocolLevel ?? 1
-    return {
-      kind: 'status',
-      status: header.status,
-      // RFC 7144 §5.2.1
-      statusQualifier: level >= 2 ? pdu.view.getUint16(pdu.at + STATUS_QUALIFIER_OFFSET) : 0,
-      sense,
-      dataInBytes: 0,
-      dataInResidualBytes: task.isWrite ? readResidual : residual,
-      dataOutResidualBytes: task.isWrite ? residual : 0,
-    }
   }
 
   /** A PDU for a task that is not ours, or not any more: it may be a repetition (level 1), else it is a lie. */
@@ -430,19 +384,7 @@ export class InitiatorTasks {
 
   /** Something of the task has come: what waited for it goes on. */
   #dataCame(task: InitiatorTask, connection: InitiatorConnection): void {
-    if (task.receiver.hasGap) {
-      // §7.1.4.1: a lost R2T is the target's to send again.
-      task.snackDeadline = task.isRead ? SOON : Infinity
-      return
-    }
-    task.snackDeadline = Infinity
-    task.snacks = 0
-    if (task.owedAckTag !== undefined) {
-      this.#session.counters.dataAck++
-      sendDataAck(connection, task.lun, task.owedAckTag, task.receiver.expDataSN)
-      task.receiver.acknowledge()
-      task.owedAckTag = undefined
-    }
+    if (!this.#data.dataCame(task, connection)) return
     if (task.heldResponse !== undefined) this.#complete(task, connection)
   }
 
@@ -478,31 +420,7 @@ export class InitiatorTasks {
     const header = decodeDataIn(pdu.view, pdu.at)
     const task = this.#taskOf(connection, header.initiatorTaskTag)
     if (task !== undefined && header.dataSN - task.receiver.expDataSN <= this.#session.limits.aheadPdus)
-      this.#snackData(task, connection, task.receiver.missing(header.dataSN))
-  }
-
-  #snackData(task: InitiatorTask, connection: InitiatorConnection, { first, count }: InputRun): void {
-    if (count === 0 || task.isDataLost) return
-    const { counters } = this.#session
-    counters.sequenceError++
-    if (task.isRead) task.snackDeadline = SOON
-    if (task.segmentation !== connection.segmentation) {
-      this.#snackAllData(task, connection)
-      return
-    }
-    if (task.isRead) counters.dataSnack++
-    else counters.r2tSnack++
-    sendDataSnack(connection, task.lun, task.initiatorTaskTag, first, count)
-  }
-
-  /** §11.16.3: since MaxRecvDataSegmentLength has changed, all that is not acknowledged comes again. */
-  #snackAllData(task: InitiatorTask, connection: InitiatorConnection): void {
-    task.segmentation = connection.segmentation
-    task.receiver.restart()
-    task.heldResponse = undefined
-    task.snackTag++
-    this.#session.counters.rDataSnack++
-    sendRDataSnack(connection, task.lun, task.initiatorTaskTag, task.snackTag)
+      this.#data.snack(task, connection, task.receiver.missing(header.dataSN))
   }
 
   /** §7.8: the target does not send the data again; where it has no status yet, it ends the task with one. */
@@ -573,7 +491,7 @@ export class InitiatorTasks {
   sweep(now: Instant): void {
     for (const task of this.all()) {
       const { connection } = task
-      if (task.state === 'active' && connection !== undefined) this.#sweepSnack(task, connection, now)
+      if (task.state === 'active' && connection !== undefined) this.#data.sweep(task, connection, now)
       if (task.state === 'active') this.#sweepProof(task, now)
       if (task.state === 'active' || task.state === 'waiting') this.#sweepDeadline(task, now)
     }
@@ -589,20 +507,6 @@ export class InitiatorTasks {
       task.deadline = Infinity
       task.endCode ??= 'TASK_TIMEOUT'
       this.#session.taskTimedOut(task)
-    }
-  }
-
-  #sweepSnack(task: InitiatorTask, connection: InitiatorConnection, now: Instant): void {
-    const { limits, counters } = this.#session
-    if (task.snackDeadline === SOON) task.snackDeadline = now + limits.snackTimeoutMs
-    else if (now >= task.snackDeadline) {
-      counters.sequenceTimeout++
-      task.snackDeadline = now + limits.snackTimeoutMs
-      if (++task.snacks >= limits.snackTries) {
-        counters.fallbackToConnectionRecovery++
-        connection.drop(lostConnection('data is missing, and the target does not send it again'))
-      } else if (task.snackTag > 0) this.#snackAllData(task, connection)
-      else for (const run of task.receiver.gaps()) this.#snackData(task, connection, run)
     }
   }
 

@@ -1,15 +1,19 @@
 import { joinSlices, viewOf } from '../base/bytes.ts'
-import type { ScsiFailure } from './scsi-request.ts'
+import type { DataIn } from '../pdu/data.ts'
+import type { ReceivedPdu } from '../pdu/received-pdu.ts'
+import type { ScsiResponse } from '../pdu/scsi-response.ts'
 import type { Closure } from './initiator-events.ts'
+import type { ScsiFailure, ScsiStatusResult } from './scsi-request.ts'
 
 const NO_SENSE: Uint8Array = new Uint8Array(0)
 const SENSE_LENGTH_BYTES = 2
+const STATUS_QUALIFIER_OFFSET = 8
 
 /**
  * Sense data out of the data segment of a SCSI Response (RFC 7143 §11.4.7): SenseLength (2), then so many bytes. Copied.
  * Undefined where SenseLength is more than there is.
  */
-export function readSense(slices: readonly Uint8Array[]): Uint8Array | undefined {
+function readSense(slices: readonly Uint8Array[]): Uint8Array | undefined {
   if (slices.length === 0) return NO_SENSE
   const bytes = joinSlices(slices)
   if (bytes.length < SENSE_LENGTH_BYTES) return undefined
@@ -18,8 +22,48 @@ export function readSense(slices: readonly Uint8Array[]): Uint8Array | undefined
 }
 
 /** A residual count as bytes that are missing, or negative as bytes that are too many (§11.4.5). */
-export const residualOf = (overflow: boolean, underflow: boolean, count: number): number =>
+const residualOf = (overflow: boolean, underflow: boolean, count: number): number =>
   underflow ? count : overflow ? -count : 0
+
+/** What a status on the last Data-In says (§11.7.3); how many bytes came is not known here. */
+export const resultOfDataIn = (header: DataIn): ScsiStatusResult => ({
+  kind: 'status',
+  status: header.status,
+  statusQualifier: 0,
+  sense: NO_SENSE,
+  dataInBytes: 0,
+  dataInResidualBytes: residualOf(header.residualOverflow, header.residualUnderflow, header.residualCount),
+  dataOutResidualBytes: 0,
+})
+
+/**
+ * What a SCSI Response says; undefined where its sense data does not fit. `isLevel2`: iSCSIProtocolLevel 2 was agreed on,
+ * which has the status qualifier (RFC 7144 §5.2.1).
+ */
+export function resultOfResponse(
+  header: ScsiResponse,
+  pdu: ReceivedPdu,
+  isWrite: boolean,
+  isLevel2: boolean,
+): ScsiStatusResult | undefined {
+  const sense = readSense(pdu.data)
+  if (sense === undefined) return undefined
+  const residual = residualOf(header.residualOverflow, header.residualUnderflow, header.residualCount)
+  const readResidual = residualOf(
+    header.bidirectionalReadOverflow,
+    header.bidirectionalReadUnderflow,
+    header.bidirectionalReadResidualCount,
+  )
+  return {
+    kind: 'status',
+    status: header.status,
+    statusQualifier: isLevel2 ? pdu.view.getUint16(pdu.at + STATUS_QUALIFIER_OFFSET) : 0,
+    sense,
+    dataInBytes: 0,
+    dataInResidualBytes: isWrite ? readResidual : residual,
+    dataOutResidualBytes: isWrite ? residual : 0,
+  }
+}
 
 export const failed = ({ code, message }: Closure): ScsiFailure => ({ kind: 'failed', code, message })
 
