@@ -7,6 +7,7 @@ import { LoginStatus } from '../pdu/login-status.ts'
 import { Opcode } from '../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
+import { ControlRequests } from './control-requests.ts'
 import { ConnectionRecovery, type RecoveringSession } from './connection-recovery.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 import { FIRST_CID, InitiatorConnections } from './initiator-connections.ts'
@@ -26,6 +27,7 @@ import { RecoveryCounters } from './recovery-counters.ts'
 import { RequestWindow } from './request-window.ts'
 import type { ScsiRequest, ScsiResult } from './scsi-request.ts'
 import { sessionClosed, taskLost } from './scsi-result.ts'
+import { SessionOutbox } from './session-outbox.ts'
 import { type ReopeningSession, reopenWaitSeconds, SessionRecovery } from './session-recovery.ts'
 import {
   type InitiatorSessionEvent,
@@ -93,7 +95,8 @@ export class InitiatorSession
   readonly #connections: InitiatorConnections
   readonly #recovery: ConnectionRecovery
   readonly #reopening: SessionRecovery
-  readonly #controls = new Map<number, TextDone>()
+  readonly #controls = new ControlRequests()
+  readonly #outbox: SessionOutbox
   #phase: Phase = 'idle'
   #wantedConnections: number
   #leading: InitiatorConnection | undefined
@@ -101,14 +104,10 @@ export class InitiatorSession
   #tsih = 0
   #nextTag = 1
   #now: Instant
-  #isAwake = false
-  #events: SessionEvent[] = []
-  /** Requests that were refused, to be told outside of `execute`. */
-  #refused: { readonly request: ScsiRequest; readonly result: ScsiResult }[] = []
-  #later: (() => void)[] = []
 
   constructor(options: InitiatorSessionOptions) {
     this.#options = options
+    this.#outbox = new SessionOutbox(options.wake)
     this.limits = options.limits
     this.policy = options.policy
     this.#now = options.now
@@ -171,10 +170,7 @@ export class InitiatorSession
   /** Takes a request; it waits where the command window is closed or the session is being opened again. */
   execute(request: ScsiRequest): void {
     if (this.isOpen || this.#phase === 'opening') this.tasks.add(request)
-    else {
-      this.#refused.push({ request, result: sessionClosed })
-      this.wake()
-    }
+    else this.#outbox.afterwards(() => request.done(sessionClosed))
   }
 
   /** Ends a request with TASK_ABORTED, once the target has aborted its task; no effect where it is done. */
@@ -189,28 +185,28 @@ export class InitiatorSession
   queryTask(request: ScsiRequest, done: ManageDone): void {
     const task = this.tasks.find(request)
     if (task === undefined)
-      this.#afterwards(() => done(TaskManagementResponseCode.taskDoesNotExist, undefined))
+      this.#outbox.afterwards(() => done(TaskManagementResponseCode.taskDoesNotExist, undefined))
     else this.management.query(task, done)
   }
 
   /** A task management function for a LUN or the target (`TaskManagementFunction` 2..7, 10..12). */
   manage(taskManagementFunction: number, lun: number, done: ManageDone): void {
     if (!this.management.manage(taskManagementFunction, lun, done))
-      this.#afterwards(() => done(undefined, this.#unavailable))
+      this.#outbox.afterwards(() => done(undefined, this.#unavailable))
   }
 
   /** Has the target echo `data`. */
   ping(done: PingDone, data?: Uint8Array): void {
     const connection = this.requestConnection()
-    if (connection === undefined) this.#afterwards(() => done(this.#unavailable))
-    else this.#controls.set(connection.ping(data), (_pairs, failure) => done(failure))
+    if (connection === undefined) this.#outbox.afterwards(() => done(this.#unavailable))
+    else this.#controls.ping(connection, data, done)
   }
 
   /** Sends a text request. */
   text(pairs: readonly Pair[], done: TextDone): void {
     const connection = this.requestConnection()
-    if (connection === undefined) this.#afterwards(() => done(undefined, this.#unavailable))
-    else this.#controls.set(connection.text(pairs), done)
+    if (connection === undefined) this.#outbox.afterwards(() => done(undefined, this.#unavailable))
+    else this.#controls.text(connection, pairs, done)
   }
 
   /** Declares a new MaxRecvDataSegmentLength on all connections, 512..2^24-1 bytes. */
@@ -251,13 +247,11 @@ export class InitiatorSession
   // For the host
 
   pollEvent(): SessionEvent | undefined {
-    this.#isAwake = false
-    this.#tellRefused()
-    return this.#events.shift()
+    return this.#outbox.poll()
   }
 
   get hasEvents(): boolean {
-    return this.#events.length > 0 || this.#refused.length > 0 || this.#later.length > 0
+    return !this.#outbox.isEmpty
   }
 
   pollTimeout(): Instant | undefined {
@@ -266,7 +260,7 @@ export class InitiatorSession
 
   handleTimeout(now: Instant): void {
     this.#now = Math.max(this.#now, now)
-    this.#tellRefused()
+    this.#outbox.runLater()
     for (let name = this.#timers.expired(now); name !== undefined; name = this.#timers.expired(now))
       this.#expired(name)
   }
@@ -292,22 +286,6 @@ export class InitiatorSession
     }
   }
 
-  #tellRefused(): void {
-    const refused = this.#refused
-    const later = this.#later
-    if (refused.length === 0 && later.length === 0) return
-    // Both: what is called may add to either.
-    this.#refused = []
-    this.#later = []
-    for (const { request, result } of refused) request.done(result)
-    for (const run of later) run()
-  }
-
-  #afterwards(run: () => void): void {
-    this.#later.push(run)
-    this.wake()
-  }
-
   get #unavailable(): Closure {
     return this.isOpen || this.#phase === 'opening' ? noConnection : sessionIsClosed
   }
@@ -326,9 +304,7 @@ export class InitiatorSession
   }
 
   wake(): void {
-    if (this.#isAwake) return
-    this.#isAwake = true
-    this.#options.wake()
+    this.#outbox.wake()
   }
 
   /** A deadline may have to be looked at. */
@@ -386,7 +362,7 @@ export class InitiatorSession
   }
 
   recovered(cid: number): void {
-    this.#emit({ kind: 'connection-recovered', cid })
+    this.#outbox.emit({ kind: 'connection-recovered', cid })
     this.#openMore()
     this.tasks.dispatch()
   }
@@ -436,23 +412,25 @@ export class InitiatorSession
         this.#loginFailed(connection, event)
         return
       case 'text':
-        this.#control(event.request)?.(event.pairs, undefined)
+        this.#controls.ended(event.request, event.pairs, undefined)
         return
       case 'pong':
-        this.#control(event.request)?.(undefined, undefined)
+        this.#controls.ended(event.request, undefined, undefined)
         return
       case 'request-failed':
-        this.#control(event.request)?.(undefined, event.failure)
+        this.#controls.ended(event.request, undefined, event.failure)
         return
       case 'notice':
-        this.#emit(event)
+        this.#outbox.emit(event)
         return
       case 'logout-wanted':
         this.#connections.drain(connection)
         this.#setTimer('drain', this.#now + (event.withinSeconds * MS_PER_SECOND) / 2)
         return
       case 'drop-announced':
-        this.#connections.get(event.cid)?.drop(dropAnnounced, 'connection', event.grace, 'dropAnnounced')
+        // One that is being opened in its place is not meant.
+        if (this.#connections.get(event.cid)?.state === 'full-feature')
+          this.#connections.get(event.cid)?.drop(dropAnnounced, 'connection', event.grace, 'dropAnnounced')
         return
       case 'recovery-logout':
         this.#recovery.loggedOut(event.cid, event.response, event.grace)
@@ -465,22 +443,11 @@ export class InitiatorSession
     }
   }
 
-  #control(request: number): TextDone | undefined {
-    const done = this.#controls.get(request)
-    this.#controls.delete(request)
-    return done
-  }
-
-  #emit(event: SessionEvent): void {
-    this.#events.push(event)
-    this.wake()
-  }
-
   // Connections
 
   #connect(cid: number, portal: PortalAddress | undefined, oldExpStatSN: Serial32 = 0): InitiatorConnection {
     const connection = this.#connections.open(cid, portal, oldExpStatSN)
-    this.#emit({ kind: 'connect', connection, portal })
+    this.#outbox.emit({ kind: 'connect', connection, portal })
     return connection
   }
 
@@ -506,7 +473,8 @@ export class InitiatorSession
         this.#machine.on('continued')
         this.counters.sessionContinuation++
       }
-      if (!this.#recovery.loggedIn(connection)) this.#emit({ kind: 'connection-added', cid: connection.cid })
+      if (!this.#recovery.loggedIn(connection))
+        this.#outbox.emit({ kind: 'connection-added', cid: connection.cid })
     }
     this.tasks.dispatch()
     this.#openMore()
@@ -519,11 +487,11 @@ export class InitiatorSession
     this.#machine.on('loginSucceeded')
     const isFirst = this.#phase === 'opening'
     this.#phase = 'open'
-    if (isFirst) this.#emit({ kind: 'logged-in' })
+    if (isFirst) this.#outbox.emit({ kind: 'logged-in' })
     else {
       this.counters.sessionReinstatement++
       this.#reopening.succeeded()
-      this.#emit({ kind: 'session-reinstated' })
+      this.#outbox.emit({ kind: 'session-reinstated' })
     }
     this.watch()
   }
@@ -557,7 +525,7 @@ export class InitiatorSession
     else {
       this.management.connectionLost(connection)
       this.tasks.replay(this.tasks.suspend(connection), (task) => this.#refusalOf(task))
-      this.#emit({ kind: 'connection-removed', cid: connection.cid })
+      this.#outbox.emit({ kind: 'connection-removed', cid: connection.cid })
       this.tasks.dispatch()
       this.#openMore()
     }
@@ -583,7 +551,7 @@ export class InitiatorSession
     if (!this.#connections.list.includes(connection)) return
     this.#connections.forget(connection)
     this.counters.connectionLost++
-    this.#emit({ kind: 'connection-lost', cid: connection.cid, failure })
+    this.#outbox.emit({ kind: 'connection-lost', cid: connection.cid, failure })
     if (this.#phase === 'closing') {
       this.#connections.abandon()
       this.#end(failure, undefined)
@@ -617,7 +585,7 @@ export class InitiatorSession
     const tasks = this.tasks.all().filter((task) => task.state !== 'waiting')
     this.tasks.replay(tasks, (task) => this.#refusalOf(task))
     if (this.#phase === 'reopening') {
-      this.#emit({ kind: 'session-lost', failure })
+      this.#outbox.emit({ kind: 'session-lost', failure })
       this.#reopening.begin(failure, waitSeconds)
     } else this.#end(failure, undefined)
   }
@@ -668,10 +636,7 @@ export class InitiatorSession
     else if (this.#machine.state === 'FAILED') this.#machine.on('timedOut')
     this.management.failAll(failure ?? sessionIsClosed)
     this.tasks.failAll(failure ?? sessionIsClosed)
-    for (const [request, done] of [...this.#controls]) {
-      this.#controls.delete(request)
-      done(undefined, failure ?? sessionIsClosed)
-    }
-    this.#emit({ kind: 'ended', failure, login })
+    this.#controls.failAll(failure ?? sessionIsClosed)
+    this.#outbox.emit({ kind: 'ended', failure, login })
   }
 }
