@@ -48,14 +48,15 @@ export class Retention {
   ended(session: TargetSession): void {
     const lostAt = this.#lostAt.get(session) ?? this.#queue.now()
     this.#lostAt.delete(session)
+    // Nothing needs to be kept: the tasks of a connection end with it.
+    if (session.parameters.errorRecoveryLevel === 0) return
     const leftMs = lostAt + retainMs(session) - this.#queue.now()
     if (leftMs > SLACK_MS)
       this.#violation(`session ${session.tsih} ended ${leftMs} ms before Time2Wait and Time2Retain were over`)
   }
 }
 
-/** Nothing is kept at ErrorRecoveryLevel 0: the tasks of a connection end with it. */
 function retainMs({ parameters }: TargetSession): number {
-  const { errorRecoveryLevel, defaultTime2Wait, defaultTime2Retain } = parameters
-  return errorRecoveryLevel === 0 ? 0 : (defaultTime2Wait + defaultTime2Retain) * 1000
+  const { defaultTime2Wait, defaultTime2Retain } = parameters
+  return (defaultTime2Wait + defaultTime2Retain) * 1000
 }
