@@ -39,6 +39,8 @@ export const stateFolder: StateFolder = {
     }
   },
   async syncNames(folder) {
+    // Windows opens no folders, and makes a rename durable itself.
+    if (process.platform === 'win32') return
     const directory = await open(folder, 'r')
     try {
       await directory.sync()
