@@ -89,11 +89,6 @@ export class ConnectionRecovery {
     this.#session = session
   }
 
-  /** The connection with this CID is being recovered: nobody else may use the CID. */
-  has(cid: number): boolean {
-    return this.#recoveries.has(cid)
-  }
-
   get isIdle(): boolean {
     return this.#recoveries.size === 0
   }

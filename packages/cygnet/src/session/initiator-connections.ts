@@ -8,6 +8,7 @@ import type { InitiatorSessionOptions } from './initiator-session-options.ts'
 import type { PortalAddress } from './portal-address.ts'
 import type { Instant } from '../base/clock.ts'
 
+const MAX_CONNECTIONS = 32
 /** Of the first connection that a session opens. */
 export const FIRST_CID = 1
 
@@ -26,10 +27,13 @@ export class InitiatorConnections {
   #list: readonly InitiatorConnection[] = []
   /** To be logged out when their tasks are done. */
   readonly #draining = new Set<InitiatorConnection>()
+  /** How many there are to be, if the target agrees. */
+  #wanted: number
 
   constructor(owner: ConnectionsOwner, options: InitiatorSessionOptions) {
     this.#owner = owner
     this.#options = options
+    this.#wanted = Math.min(options.policy.connections, MAX_CONNECTIONS)
     this.#choice = new ConnectionChoice(options.policy.spread)
   }
 
@@ -89,11 +93,42 @@ export class InitiatorConnections {
     for (const connection of connections) connection.abandon()
   }
 
-  /** The lowest CID that none of them has, nor `isTaken`. */
-  freeCid(isTaken: (cid: number) => boolean): number {
+  /** The lowest CID that none of them has. */
+  freeCid(): number {
     let cid = FIRST_CID
-    while (isTaken(cid) || this.get(cid) !== undefined) cid++
+    while (this.get(cid) !== undefined) cid++
     return cid
+  }
+
+  // How many
+
+  get #most(): number {
+    return Math.min(this.#owner.parameters?.maxConnections ?? 1, MAX_CONNECTIONS)
+  }
+
+  /** There are fewer than are wanted and agreed on. */
+  get isShort(): boolean {
+    return this.#list.length < Math.min(this.#wanted, this.#most)
+  }
+
+  /** One more is wanted; false where the target did not agree to so many. */
+  want(): boolean {
+    if (this.#wanted >= this.#most) return false
+    this.#wanted++
+    return true
+  }
+
+  /** The target has no place for more than there are. */
+  wantNoMore(): void {
+    this.#wanted = Math.max(1, this.#list.length)
+  }
+
+  /** One is to go, unless it is the last. */
+  remove(cid: number): void {
+    const connection = this.get(cid)
+    if (connection === undefined || !connection.canBegin || this.#wanted <= 1) return
+    this.#wanted--
+    this.drain(connection)
   }
 
   readonly #mayTake = (connection: InitiatorConnection): boolean =>

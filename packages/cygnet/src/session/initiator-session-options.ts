@@ -36,3 +36,15 @@ export interface InitiatorSessionOptions {
 /** How a text request or a ping ended. */
 export type TextDone = (pairs: readonly Pair[] | undefined, failure: Closure | undefined) => void
 export type PingDone = (failure: Closure | undefined) => void
+
+/** Where a session is in its life. */
+export type SessionPhase =
+  | 'idle'
+  /** Its first login. */
+  | 'opening'
+  | 'open'
+  /** Lost; being opened again. */
+  | 'reopening'
+  /** We log out. */
+  | 'closing'
+  | 'ended'

@@ -1,5 +1,5 @@
 import { type Instant, TimerTable } from '../base/clock.ts'
-import { type Serial32, serialLess } from '../base/serial32.ts'
+import type { Serial32 } from '../base/serial32.ts'
 import { viewOf } from '../base/bytes.ts'
 import { opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { LogoutReason, TaskManagementResponseCode } from '../pdu/codes.ts'
@@ -17,11 +17,16 @@ import type { LoginRedirection } from './initiator-login.ts'
 import type { LoginFailure } from './initiator-login-failure.ts'
 import type { SessionPolicy } from './initiator-policy.ts'
 import type { SessionEvent } from './initiator-session-events.ts'
-import type { InitiatorSessionOptions, PingDone, TextDone } from './initiator-session-options.ts'
+import type {
+  InitiatorSessionOptions,
+  PingDone,
+  SessionPhase,
+  TextDone,
+} from './initiator-session-options.ts'
 import type { InitiatorTask } from './initiator-task.ts'
 import { InitiatorTasks, type TaskSession } from './initiator-tasks.ts'
-import type { Negotiator, Pair } from './negotiator.ts'
-import type { ConnectionParameters, SessionParameters } from './parameters.ts'
+import type { Pair } from './negotiator.ts'
+import type { SessionParameters } from './parameters.ts'
 import type { PortalAddress } from './portal-address.ts'
 import { RecoveryCounters } from './recovery-counters.ts'
 import { RequestWindow } from './request-window.ts'
@@ -37,22 +42,9 @@ import {
 import { StateMachine } from './states/state-machine.ts'
 import { type ManageDone, type ManagingSession, TaskManagementRequests } from './task-management-requests.ts'
 
-/** Where a session is in its life. */
-type Phase =
-  | 'idle'
-  /** Its first login. */
-  | 'opening'
-  | 'open'
-  /** Lost; being opened again. */
-  | 'reopening'
-  /** We log out. */
-  | 'closing'
-  | 'ended'
-
 type TimerName = 'sweep' | 'recovery' | 'reopen' | 'connections' | 'drain'
 const timerNames = ['sweep', 'recovery', 'reopen', 'connections', 'drain'] as const
 
-const MAX_CONNECTIONS = 32
 const MS_PER_SECOND = 1000
 const LARGEST_TAG = RESERVED_TAG - 1
 
@@ -97,8 +89,7 @@ export class InitiatorSession
   readonly #reopening: SessionRecovery
   readonly #controls = new ControlRequests()
   readonly #outbox: SessionOutbox
-  #phase: Phase = 'idle'
-  #wantedConnections: number
+  #phase: SessionPhase = 'idle'
   #leading: InitiatorConnection | undefined
   #parameters: SessionParameters | undefined
   #tsih = 0
@@ -111,7 +102,6 @@ export class InitiatorSession
     this.limits = options.limits
     this.policy = options.policy
     this.#now = options.now
-    this.#wantedConnections = Math.min(options.policy.connections, MAX_CONNECTIONS)
     this.window = new RequestWindow(this.#newCmdSN())
     this.tasks = new InitiatorTasks(this)
     this.management = new TaskManagementRequests(this)
@@ -140,14 +130,6 @@ export class InitiatorSession
   /** The connection that the session was opened with, the last time; its keys are the session's. */
   get leading(): InitiatorConnection | undefined {
     return this.#leading
-  }
-
-  get keys(): Negotiator | undefined {
-    return this.#leading?.keys
-  }
-
-  get connectionParameters(): ConnectionParameters | undefined {
-    return this.#leading?.connectionParameters
   }
 
   /** The connections that are not closed. */
@@ -217,18 +199,14 @@ export class InitiatorSession
 
   /** One more connection, up to what the target agreed to; false where that is reached. */
   addConnection(): boolean {
-    if (this.#phase !== 'open' || this.#wantedConnections >= this.#mostConnections) return false
-    this.#wantedConnections++
+    if (this.#phase !== 'open' || !this.#connections.want()) return false
     this.#openMore()
     return true
   }
 
   /** Logs a connection out when its tasks are done; the others go on. Not the last one. */
   removeConnection(cid: number): void {
-    const connection = this.#connections.get(cid)
-    if (connection === undefined || !connection.canBegin || this.#wantedConnections <= 1) return
-    this.#wantedConnections--
-    this.#connections.drain(connection)
+    this.#connections.remove(cid)
   }
 
   /** Ends the session: `ended` follows. Requests without a result fail with SESSION_CLOSED. */
@@ -385,18 +363,8 @@ export class InitiatorSession
     else this.tasks.rejected(connection, header, reason)
   }
 
-  /**
-   * §11.9.1, event 5. Where our own function ends the tasks, its response concludes them; else we abort them, so that
-   * the target's answer tells which of them are gone.
-   */
   tasksTerminated(connection: InitiatorConnection, lun: bigint, expCmdSN: Serial32): void {
-    const ours = this.management.endingTasks(lun)
-    const tasks =
-      ours ?? this.tasks.all().filter((task) => task.lun === lun && serialLess(task.cmdSN, expCmdSN))
-    const here = tasks.filter((task) => task.state === 'active' && task.connection === connection)
-    for (const task of here) task.isStopped = true
-    connection.acknowledgeTermination(lun)
-    if (ours === undefined) for (const task of here) this.abort(task.request)
+    this.management.terminated(connection, lun, expCmdSN)
   }
 
   // ConnectionOwner: events
@@ -451,19 +419,10 @@ export class InitiatorSession
     return connection
   }
 
-  get #mostConnections(): number {
-    return Math.min(this.#parameters?.maxConnections ?? 1, MAX_CONNECTIONS)
-  }
-
   /** Opens connections until there are as many as are wanted, and as the target agreed to. */
   #openMore(): void {
     if (this.#phase !== 'open' || !this.#recovery.isIdle) return
-    const wanted = Math.min(this.#wantedConnections, this.#mostConnections)
-    while (this.#connections.list.length < wanted)
-      this.#connect(
-        this.#connections.freeCid((cid) => this.#recovery.has(cid)),
-        undefined,
-      )
+    while (this.#connections.isShort) this.#connect(this.#connections.freeCid(), undefined)
   }
 
   #loggedIn(connection: InitiatorConnection): void {
@@ -510,7 +469,7 @@ export class InitiatorSession
   /** A further connection could not be had: later perhaps, unless the target has no place for it. */
   #notAdded(event: LoginFailure | LoginRedirection): void {
     if (event.kind === 'failed' && event.status === LoginStatus.tooManyConnections)
-      this.#wantedConnections = Math.max(1, this.#connections.list.length)
+      this.#connections.wantNoMore()
     else this.#setTimer('connections', this.#now + this.limits.reopenLastDelayMs)
   }
 

@@ -112,7 +112,7 @@ export class TaskManagementRequests {
   }
 
   /** The tasks of a LUN that a function of ours is ending; undefined where none is. */
-  endingTasks(lun: bigint): InitiatorTask[] | undefined {
+  #endingTasks(lun: bigint): InitiatorTask[] | undefined {
     for (const request of this.#requests.values()) {
       const { taskManagementFunction } = request
       const isUnit = endsTasksOfUnit.has(taskManagementFunction) && request.lun === lun
@@ -277,6 +277,25 @@ export class TaskManagementRequests {
     for (const request of [...this.#requests.values()]) {
       if (request.connection !== connection || !this.#requests.delete(request.tag)) continue
       request.done(undefined, { code: LOST, message: 'The connection was lost before the answer came.' })
+    }
+  }
+
+  /**
+   * The target terminates tasks of a LUN (§11.9.1, event 5). Where a function of ours ends them, its response concludes
+   * them; else we abort them, so that the target's answer tells which of them are gone.
+   */
+  terminated(connection: InitiatorConnection, lun: bigint, expCmdSN: Serial32): void {
+    const { tasks } = this.#session
+    const ours = this.#endingTasks(lun)
+    const ending = ours ?? tasks.all().filter((task) => task.lun === lun && serialLess(task.cmdSN, expCmdSN))
+    const here = ending.filter((task) => task.state === 'active' && task.connection === connection)
+    for (const task of here) task.isStopped = true
+    connection.acknowledgeTermination(lun)
+    if (ours !== undefined) return
+    for (const task of here) {
+      if (task.endCode !== undefined) continue
+      task.endCode = 'TASK_ABORTED'
+      this.abort(task)
     }
   }
 
