@@ -506,9 +506,15 @@ describe('§4.2.3.4 FastAbort', () => {
     const [request] = managementOf(target.poll())
     assert.ok(request)
     assert.deepEqual(dataOutsOf(target.r2t(1, { initiatorTaskTag })), [])
-    const answers = target.asyncMessage(1, { asyncEvent: 5 })
+    const { statSN } = target.line()
+    const answers = target.asyncMessage(1, { asyncEvent: 5, lun: 5n << 48n })
     const [nop] = only(answers, Opcode.nopOut, decodeNopOut)
     assert.ok(nop)
+    assert.deepEqual(
+      [nop.initiatorTaskTag, nop.immediate, nop.lun, nop.expStatSN],
+      [RESERVED, true, 5n << 48n, serialAdd(statSN, 1)],
+      '§11.9.1',
+    )
     target.managed(1, request.initiatorTaskTag)
     assert.equal(codeOf(executed), 'TASK_ABORTED')
     target.finish()
