@@ -11,6 +11,7 @@ export function logOut(connection: TargetConnection, session: TargetSession, pdu
     connection.reject(pdu, RejectReason.invalidPduField, `a logout with the reason ${request.reasonCode}`)
     return
   }
+  if (!request.immediate && session.window.accepts(request.cmdSN)) connection.logoutAnnounced(request.cmdSN)
   session.order.inOrder(connection, request.immediate, request.cmdSN, () => run(connection, session, request))
 }
 

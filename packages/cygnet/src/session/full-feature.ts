@@ -67,7 +67,8 @@ export class FullFeaturePhase {
     this.#text = new TargetText(
       keys,
       connection.limits.textBytes,
-      () => connection.takeTransferTag(),
+      // Who does not read what is sent has to do so first (§11.17.1, reason 0x0a).
+      () => (connection.queuedBytes > connection.limits.textBytes ? undefined : connection.takeTransferTag()),
       (value) => connection.host.sendTargets(session, value),
     )
   }
@@ -107,6 +108,10 @@ export class FullFeaturePhase {
   scsiCommand(pdu: ReceivedPdu): void {
     const command = decodeScsiCommand(pdu.view, pdu.at)
     const { session, connection } = this
+    if (connection.isLoggedOutBefore(command.cmdSN)) {
+      connection.reject(pdu, RejectReason.waitingForLogout, 'a command after a logout')
+      return
+    }
     // §4.2.2.1: silently.
     if (!command.immediate && !session.window.accepts(command.cmdSN)) {
       session.counters.commandDuplicate++

@@ -82,6 +82,8 @@ export class TargetConnection extends Connection<TimerName, ConnectionEvent> imp
   /** MaxCmdSN changed without a PDU that says so. */
   #windowMoved = false
   #isWatchingSequences = false
+  /** CmdSN of a Logout Request that waits for its turn. */
+  #logoutCmdSN: number | undefined
   /** Batches that left, and how many had when it was last looked. */
   #batches = 0
   #seenBatches = -1
@@ -308,6 +310,16 @@ export class TargetConnection extends Connection<TimerName, ConnectionEvent> imp
     // A peer that does not read must not keep its connection for ever.
     this.timers.set('closing', this.now + this.limits.nopTimeoutMs)
     this.wake()
+  }
+
+  /** A Logout has come, with its turn at `cmdSN`: nothing new may follow it (§11.14). */
+  logoutAnnounced(cmdSN: number): void {
+    this.#logoutCmdSN = cmdSN
+  }
+
+  /** Whether a command comes after the Logout of its connection; one before it may still be sent again. */
+  isLoggedOutBefore(cmdSN: number): boolean {
+    return this.#logoutCmdSN !== undefined && serialDistance(this.#logoutCmdSN, cmdSN) >= 0
   }
 
   /** Its Logout has been answered: it is no longer in its session. */

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { AsyncEvent, LogoutReason, LogoutResponseCode } from '../pdu/codes.ts'
+import { RESERVED_TAG } from '../pdu/bhs.ts'
+import { encodeNopOut, type NopOut } from '../pdu/nop.ts'
 import { FakeOpcode, fakeCdb, pattern } from './fake-target.test-helper.ts'
 import { PeerSession } from './peer-session.test-helper.ts'
 import { namesPairs } from './peer.test-helper.ts'
@@ -241,6 +243,45 @@ test('a connection whose peer does not read is dropped, and the others go on', (
       )
   }
   assert.equal(stuck.state, 'closed')
+  session.finish()
+})
+
+test('§11.9.1 an event of a unit is reported with its sense data', () => {
+  const session = new PeerSession({ connections: 1 })
+  session.at(1).connection.session?.reportEvent(3n << 48n, new Uint8Array([0x70, 0, 6]))
+  const [answer] = session.at(1).poll()
+  assert.deepEqual([asAsync(answer).asyncEvent, asAsync(answer).lun], [AsyncEvent.scsiEvent, 3n << 48n])
+  assert.deepEqual(answer?.data, new Uint8Array([0, 3, 0x70, 0, 6]))
+  session.finish()
+})
+
+test('§11.14, §11.17.1 a command after a logout that waits for its turn is rejected, one before it is not', () => {
+  const session = new PeerSession({ connections: 1 })
+  const peer = session.at(1)
+  assert.deepEqual(peer.logout({ immediate: false, cmdSN: 3 }), [])
+  assert.equal(asReject(peer.command(NONE, { cmdSN: 4 })[0]).reason, 0x0c)
+  assert.equal(peer.command(NONE, { cmdSN: 1 }).length, 1)
+  assert.deepEqual(names(peer.command(NONE, { cmdSN: 2 })), ['SCSI Response', 'Logout Response'])
+  session.finish()
+})
+
+test('§11.17.1 a peer that does not read has no room for a longer negotiation', () => {
+  const session = new PeerSession({ connections: 1, limits: { textBytes: 8192 } })
+  const peer = session.at(1)
+  for (const initiatorTaskTag of [20, 21]) {
+    const ping: NopOut = {
+      immediate: true,
+      dataSegmentLength: 8192,
+      lun: 0n,
+      initiatorTaskTag,
+      targetTransferTag: RESERVED_TAG,
+      cmdSN: peer.cmdSN,
+      expStatSN: 0,
+    }
+    peer.feed(peer.wire((view, at) => encodeNopOut(view, at, ping), new Uint8Array(8192)))
+  }
+  const answers = peer.text([], { final: false })
+  assert.equal(asReject(answers.find(({ name }) => name === 'Reject')).reason, 0x0a)
   session.finish()
 })
 

@@ -425,6 +425,14 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     for (const other of others) other.depart('sessionClosed', 'the session was logged out')
   }
 
+  /** Reports an event of a unit, with its sense data (§11.9.1, event 0). */
+  reportEvent(lun: bigint, sense: Uint8Array): void {
+    const data = new Uint8Array(2 + sense.length)
+    data.set([sense.length >>> 8, sense.length])
+    data.set(sense, 2)
+    this.connections.any?.sendAsync({ asyncEvent: AsyncEvent.scsiEvent, lun, data })
+  }
+
   /** Ends the session, and says so (§11.9.1, event 3). */
   drop(reason: string): void {
     for (const connection of this.connections.live.values()) {

@@ -31,7 +31,7 @@ const reject = (reason: RejectReason, explanation: string): TextStep => ({
 export class TargetText {
   readonly #keys: Negotiator
   readonly #limitBytes: number
-  readonly #takeTransferTag: () => number
+  readonly #takeTransferTag: () => number | undefined
   /** Answers SendTargets; undefined where the value is not allowed. */
   readonly #sendTargets: (value: string) => Pair[] | undefined
   #exchange: TextExchange | undefined
@@ -41,7 +41,7 @@ export class TargetText {
   constructor(
     keys: Negotiator,
     limitBytes: number,
-    takeTransferTag: () => number,
+    takeTransferTag: () => number | undefined,
     sendTargets: (value: string) => Pair[] | undefined,
   ) {
     this.#keys = keys
@@ -101,7 +101,14 @@ export class TargetText {
   }
 
   #respond(final: boolean, isContinued: boolean, data: Uint8Array): TextStep {
-    if (!final && this.#targetTransferTag === RESERVED_TAG) this.#targetTransferTag = this.#takeTransferTag()
+    if (!final && this.#targetTransferTag === RESERVED_TAG) {
+      const tag = this.#takeTransferTag()
+      if (tag === undefined) {
+        this.#reset()
+        return reject(RejectReason.longOperationReject, 'too much that is not read for a longer negotiation')
+      }
+      this.#targetTransferTag = tag
+    }
     return {
       kind: 'respond',
       final,
