@@ -75,6 +75,41 @@ test('tgt', { timeout: TIMEOUT_MS }, async (t) => {
     }
   })
 
+  await t.test('commands: what was written is read, many at a time, with and without digests', async () => {
+    for (const digests of [['None'], ['CRC32C']] as const) {
+      const options = {
+        headerDigest: digests,
+        dataDigest: digests,
+        errorRecoveryLevel: 2,
+        connections: 2,
+      } as const
+      await using session = await openSession(at(iqn, options))
+      assert.deepEqual([session.parameters.errorRecoveryLevel, session.connectionCount], [0, 1])
+      const block10 = (opcode: number, lba: number, blocks: number): Uint8Array =>
+        Uint8Array.of(opcode, 0, 0, 0, lba >>> 8, lba & 0xff, 0, blocks >>> 8, blocks & 0xff, 0)
+      // Its unit attentions after the login.
+      for (let i = 0; i < 3; i++) await session.execute({ lun: 1, cdb: new Uint8Array(6) })
+      const data = Uint8Array.from({ length: 512 * 1024 }, (_, i) => (i * 7 + (i >>> 9)) & 0xff)
+      const slices = [data.subarray(0, 1000), data.subarray(1000)]
+      assert.equal(
+        (await session.execute({ lun: 1, cdb: block10(0x2a, 8, 1024), dataOut: slices })).status,
+        0,
+      )
+      await Promise.all(
+        Array.from({ length: 256 }, async (_, i) => {
+          const dataIn = new Uint8Array(4096)
+          const lba = (i % 128) * 8
+          const result = await session.execute({ lun: 1, cdb: block10(0x28, 8 + lba, 8), dataIn })
+          assert.equal(result.status, 0)
+          assert.deepEqual(dataIn, data.subarray(lba * 512, lba * 512 + 4096))
+        }),
+      )
+      const unknown = await session.execute({ lun: 1, cdb: Uint8Array.of(0xff, 0, 0, 0, 0, 0) })
+      assert.deepEqual([unknown.status, unknown.sense[2]], [2, 5])
+      assert.equal(await session.manage(5, 1), 0, 'LOGICAL UNIT RESET')
+    }
+  })
+
   await t.test('CHAP: tgt chooses number 7 for SHA-1, and another login with MD5 gets in', async () => {
     await visit(at(chapTarget, { chap: CHAP }))
     await visit(at(chapTarget, { chap: { ...CHAP, algorithms: ['MD5'] } }))
