@@ -204,7 +204,10 @@ export class SessionConnections {
     this.#live.delete(connection.cid)
     this.#owner.connectionGone(connection, keepsTasks)
     if (keepsTasks) this.#keep(connection, now)
-    connection.depart(how, how === 'reinstated' ? 'the initiator logged in again' : 'logged out')
+    connection.depart(
+      how,
+      how === 'reinstated' ? 'the initiator logged in again: connection reinstatement' : 'logged out',
+    )
   }
 
   /** Its tasks may be reassigned from now on. */
