@@ -176,7 +176,8 @@ export class ConnectionRecovery {
   loggedOut(cid: number, response: number, grace: Grace): void {
     const recovery = this.#recoveries.get(cid)
     if (recovery === undefined || recovery.phase !== 'logging-out') return
-    if (response !== LogoutResponseCode.closed) {
+    // A connection that the target does not know any more: TASK REASSIGN tells which of its tasks it still knows.
+    if (response !== LogoutResponseCode.closed && response !== LogoutResponseCode.cidNotFound) {
       recovery.cleanup.on('logoutFailed')
       this.#giveUp(
         lostConnection(`the target answered the logout of a lost connection with response ${response}`),
