@@ -522,7 +522,7 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
   /** The target broke the protocol: nothing that it says can be trusted any more. */
   broken(what: string): void {
     if (this.state === 'login') this.#failLogin(protocolFailure(what))
-    else this.drop(brokenProtocol(what))
+    else this.drop(brokenProtocol(what), 'session')
   }
 
   /** The MaxRecvDataSegmentLength that we declared counts from here on. */

@@ -11,7 +11,7 @@ export interface InitiatorLimits {
   readonly maxBurstLength: number
   /** At most `maxBurstLength`. */
   readonly firstBurstLength: number
-  /** 1..65535. */
+  /** 1..65535; 1 where a level of error recovery is offered (§13.19). */
   readonly maxOutstandingR2T: number
   /** Most bytes of text that a login's answers, or the answer to one request, may have. */
   readonly textBytes: number

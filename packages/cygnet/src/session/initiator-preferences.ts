@@ -38,7 +38,8 @@ export const initiatorPreferences = (
   FirstBurstLength: Math.min(limits.firstBurstLength, limits.maxBurstLength),
   DefaultTime2Wait: policy.time2WaitSeconds,
   DefaultTime2Retain: policy.time2RetainSeconds,
-  MaxOutstandingR2T: limits.maxOutstandingR2T,
+  // §13.19: more are not allowed with what we offer else.
+  MaxOutstandingR2T: policy.errorRecoveryLevel > 0 ? 1 : limits.maxOutstandingR2T,
   DataPDUInOrder: true,
   DataSequenceInOrder: true,
   ErrorRecoveryLevel: policy.errorRecoveryLevel,
