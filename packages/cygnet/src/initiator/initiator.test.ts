@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { LoginStatus } from '../pdu/login-status.ts'
-import { FakeTarget, TARGET_NAME } from '../session/fake-target.test-helper.ts'
+import { fakeCdb, FakeOpcode, FakeTarget, pattern, TARGET_NAME } from '../session/fake-target.test-helper.ts'
 import { redirect } from '../session/target-host.ts'
 import { Initiator } from './initiator.ts'
 import { MemoryNetwork } from './memory-network.test-helper.ts'
@@ -129,6 +129,57 @@ describe('a session', () => {
     assert.equal((await session.ended)?.code, 'CONNECTION_LOST')
     await session.close()
     assert.deepEqual([net.pool.inUse, net.timers], [0, 0])
+  })
+})
+
+describe('commands of a session', () => {
+  const read = (lengthBytes: number) => ({
+    lun: 0,
+    cdb: fakeCdb(FakeOpcode.read, 0, lengthBytes),
+    dataIn: new Uint8Array(lengthBytes),
+  })
+
+  test('go over several connections, and their data is where it was wanted', async () => {
+    const { initiator } = network({ 'a:3260': undefined })
+    await using session = await initiator.openSession(where('a', { connections: 3 }))
+    const commands = Array.from({ length: 20 }, (_, index) => read(1000 + index))
+    const results = await Promise.all(commands.map((command) => session.execute(command)))
+    for (const [index, { status, dataInBytes }] of results.entries()) {
+      assert.deepEqual([status, dataInBytes], [0, 1000 + index])
+      assert.deepEqual(commands[index]?.dataIn, pattern(1000 + index))
+    }
+    assert.equal(session.connectionCount, 3)
+  })
+
+  test('a status that is not GOOD is a result', async () => {
+    const { initiator } = network({ 'a:3260': undefined })
+    await using session = await initiator.openSession(where('a'))
+    const { status, sense } = await session.execute({ lun: 0, cdb: fakeCdb(FakeOpcode.fail) })
+    assert.deepEqual([status, sense[0]], [2, 0x70])
+  })
+
+  test('a signal aborts one, at the target too', async () => {
+    const { initiator, targets } = network({ 'a:3260': undefined })
+    const target = targets.get('a:3260') as FakeTarget
+    await using session = await initiator.openSession(where('a'))
+    target.hold = true
+    const controller = new AbortController()
+    const reason = new Error('no longer wanted')
+    const one = session.execute({ ...read(100), signal: controller.signal })
+    await session.ping()
+    controller.abort(reason)
+    await session.ping()
+    target.finishHeld()
+    await assert.rejects(one, reason)
+    await assert.rejects(session.execute({ ...read(100), signal: controller.signal }), reason)
+    assert.equal(target.submitted.length, 1)
+  })
+
+  test('after the end there are none', async () => {
+    const { initiator } = network({ 'a:3260': undefined })
+    const session = await initiator.openSession(where('a'))
+    await session.close()
+    assert.equal(await codeOf(session.execute(read(100))), 'SESSION_CLOSED')
   })
 })
 

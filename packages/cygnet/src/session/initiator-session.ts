@@ -287,8 +287,8 @@ export class InitiatorSession
 
   /** A deadline may have to be looked at. */
   watch(): void {
-    if (this.tasks.size === 0 && this.management.size === 0) return
-    if (this.#timers.deadline('sweep') !== undefined) return
+    const isNeeded = this.tasks.size > 0 || this.management.size > 0
+    if (!isNeeded || this.#timers.deadline('sweep') !== undefined) return
     this.#timers.set('sweep', this.#now + this.limits.sweepMs)
     this.wake()
   }
