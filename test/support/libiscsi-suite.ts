@@ -34,9 +34,15 @@ export function runSuite(suite: string, url: string, listed: readonly string[]):
   )
 }
 
+export interface RunOptions {
+  /** The same unit by another path, for the tests of several. */
+  readonly secondUrl?: string
+  readonly timeoutMs?: number
+}
+
 /** Runs one `Suite.Test`. */
-export async function runTest(name: string, url: string): Promise<SuiteTest> {
-  const [result] = await runTests(name, name.split('.')[0] ?? '', url, [name])
+export async function runTest(name: string, url: string, options: RunOptions = {}): Promise<SuiteTest> {
+  const [result] = await runTests(name, name.split('.')[0] ?? '', url, [name], options)
   return result ?? { name, outcome: 'failed', why: ['no result'] }
 }
 
@@ -45,9 +51,12 @@ async function runTests(
   suite: string,
   url: string,
   names: readonly string[],
+  { secondUrl, timeoutMs = SUITE_TIMEOUT_MS }: RunOptions = {},
 ): Promise<SuiteTest[]> {
-  const args = ['--dataloss', '--verbose', '--Verbose-scsi', '--test', `ALL.${which}`, url]
-  const result = await run(peerPath('iscsi-test-cu'), args, { timeoutMs: SUITE_TIMEOUT_MS })
+  const flags = ['--dataloss', '--allow-sanitize', '--verbose', '--Verbose-scsi']
+  const urls = secondUrl === undefined ? [url] : [url, secondUrl]
+  const args = [...flags, '--test', `ALL.${which}`, ...urls]
+  const result = await run(peerPath('iscsi-test-cu'), args, { timeoutMs })
   const tests = parseReport(suite, result.stdout)
   const missing = names.filter((name) => !tests.some((found) => found.name === name))
   const end = result.signal === null ? `exit code ${result.code}` : `ended by ${result.signal}`

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { NodeDiskIO } from '../runtime/disk-io.ts'
 import { loadSystemCalls } from '../runtime/page-cache-io-calls.ts'
-import type { LunState, MediumState } from './config/state.ts'
+import { defaultTraits, type LunState, type MediumState } from './config/state.ts'
 import { closeDisks, openDisks } from './disks.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'cygnet-disks-'))
@@ -13,7 +13,7 @@ after(() => rmSync(folder, { recursive: true }))
 const io = new NodeDiskIO(loadSystemCalls().calls)
 
 const lunsOf = (...media: MediumState[]): LunState[] =>
-  media.map((medium, lun) => ({ lun, medium, blockSizeBytes: 512, readOnly: false }))
+  media.map((medium, lun) => ({ lun, medium, blockSizeBytes: 512, readOnly: false, traits: defaultTraits }))
 const fileOf = (path: string, createSizeBytes: number | null = null): MediumState => ({
   kind: 'file',
   path,

@@ -5,7 +5,7 @@ import type { DiskIO, OpenOptions } from '../store/disk-io.ts'
 import { openFileStore } from '../store/file.ts'
 import { MemoryStore } from '../store/memory.ts'
 import { type BlockSize, checkWholeBlocks } from './blocks.ts'
-import type { LunState, MediumState } from './config/state.ts'
+import type { LunState, MediumState, TraitsState } from './config/state.ts'
 
 /** An open disk. */
 export interface OpenDisk {
@@ -16,6 +16,7 @@ export interface OpenDisk {
   readonly name: string
   readonly sizeBytes: number
   readonly medium: MediumState
+  readonly traits: TraitsState
   readonly store: BackingStore
 }
 
@@ -26,14 +27,14 @@ export interface OpenDisk {
 export async function openDisks(io: DiskIO, luns: readonly LunState[]): Promise<OpenDisk[]> {
   const open: OpenDisk[] = []
   try {
-    for (const { lun, medium, blockSizeBytes, readOnly } of luns) {
+    for (const { lun, medium, blockSizeBytes, readOnly, traits } of luns) {
       const name = medium.kind === 'memory' ? 'memory' : medium.path
       const wantedBytes = medium.kind === 'memory' ? medium.sizeBytes : medium.createSizeBytes
       if (wantedBytes !== null) checkWholeBlocks(`A new disk (${name})`, wantedBytes, blockSizeBytes)
       const store = new CheckerStore(await openStore(io, medium, readOnly))
       const { sizeBytes } = store.geometry
       const isReadOnly = readOnly || !store.can.write
-      open.push({ lun, blockSizeBytes, readOnly: isReadOnly, name, sizeBytes, medium, store })
+      open.push({ lun, blockSizeBytes, readOnly: isReadOnly, name, sizeBytes, medium, traits, store })
       checkWholeBlocks(name, sizeBytes, blockSizeBytes)
     }
     return open

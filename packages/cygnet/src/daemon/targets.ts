@@ -76,7 +76,7 @@ function unitOf(
   portGroups: TargetPortGroups,
   { pool, records }: TargetSurroundings,
 ): DiskUnit {
-  const { store, blockSizeBytes, readOnly, lun } = disk
+  const { store, blockSizeBytes, readOnly, lun, traits } = disk
   const identity = unitIdentity(targetName, lun)
   const itsRecords = records.open(disk, identity)
   return new DiskUnit({
@@ -84,6 +84,9 @@ function unitOf(
     pool,
     blockSizeBytes,
     readOnly,
+    thin: traits.thin,
+    removable: traits.removable,
+    ...(traits.physicalBlockBytes !== null && { physicalBlockBytes: traits.physicalBlockBytes }),
     identity,
     portGroups,
     ...(itsRecords && { records: itsRecords }),

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { pino } from 'pino'
 import { MemoryStore } from '../store/memory.ts'
-import type { MediumState } from './config/state.ts'
+import { defaultTraits, type MediumState } from './config/state.ts'
 import type { OpenDisk } from './disks.ts'
 import { unitIdentity } from './identity.ts'
 import { UnitRecords } from './unit-records.ts'
@@ -22,6 +22,7 @@ const diskOn = (medium: MediumState): OpenDisk => ({
   readOnly: false,
   name: medium.kind === 'file' ? medium.path : 'memory',
   sizeBytes: 512,
+  traits: defaultTraits,
   medium,
   store: new MemoryStore({ sizeBytes: 512, defer: setImmediate }),
 })

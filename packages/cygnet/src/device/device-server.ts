@@ -177,6 +177,11 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     return this.hasTasks(task.nexus) ? ScsiStatus.taskSetFull : ScsiStatus.busy
   }
 
+  /** An operation of the unit's own, of no task. */
+  protected newOperation(): Operation {
+    return new Operation(this, this.#idle)
+  }
+
   hasTasks(nexus: Nexus): boolean {
     for (const [task, op] of this.#operations) if (task.nexus === nexus && !op.aborted) return true
     return false
@@ -200,7 +205,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     let ran = 0
     for (let op = queue[ran]; op !== undefined; op = queue[ran]) {
       if (op.aborted) this.end(op)
-      else if (this.#faulted !== undefined && isBlockedByAca(op.task)) op.phase = 'blocked'
+      else if (this.#faulted !== undefined && op.hasTask && isBlockedByAca(op.task)) op.phase = 'blocked'
       else op.next(op)
       if (++ran === RUN_QUEUE_PAGE) {
         queue.splice(0, RUN_QUEUE_PAGE)

@@ -3,7 +3,10 @@ import { assert } from '../base/assert.ts'
 import type { SenseData } from '../scsi/sense.ts'
 import type { Done } from '../store/backing-store.ts'
 import type { DiskMedium } from './disk-medium.ts'
+import type { MediumDoor } from './medium-door.ts'
 import type { Operation } from './operation.ts'
+
+const StartStop = { powerCondition: 0xf0, noFlush: 0x04, loadEject: 0x02, start: 0x01 } as const
 
 /**
  * SYNCHRONIZE CACHE, PRE-FETCH and START STOP UNIT (SBC-4 §5.24, §5.9, §5.31). A flush with IMMED goes on after its
@@ -11,6 +14,7 @@ import type { Operation } from './operation.ts'
  */
 export class DiskCache {
   readonly #medium: DiskMedium
+  readonly #door: MediumDoor
   /** After START STOP UNIT with START = 0. */
   stopped = false
   #deferred: SenseData | undefined
@@ -18,8 +22,9 @@ export class DiskCache {
   #whenIdle: (() => void) | undefined
   readonly #backgroundDone: Done
 
-  constructor(medium: DiskMedium) {
+  constructor(medium: DiskMedium, door: MediumDoor) {
     this.#medium = medium
+    this.#door = door
     this.#backgroundDone = (error) => {
       if (error) this.#deferred = { ...medium.failure(error, 'write', 0), deferred: true }
       if (--this.#background === 0) this.#whenIdle?.()
@@ -72,20 +77,33 @@ export class DiskCache {
     if (this.#medium.locate(op, Number.POSITIVE_INFINITY)) op.good()
   }
 
-  /** 1 IMMED(0), 4 NO_FLUSH(2) START(0). LOEJ and power conditions are refused by the table. */
+  /**
+   * 1 IMMED(0), 4 POWER CONDITION(7-4) NO_FLUSH(2) LOEJ(1) START(0). With a power condition the other bits mean nothing; what
+   * has no motor to save power with is in every condition at once. A removable medium that was stopped starts by itself, as
+   * drives of such media do. LOEJ is refused by the table where the medium is fixed.
+   */
   readonly startStop = (op: Operation): void => {
-    const cdb = op.task.cdb
-    if (get8(cdb, 4) & 0x01) {
+    const flags = get8(op.task.cdb, 4)
+    if (flags & StartStop.powerCondition) return op.good()
+    const isStart = (flags & StartStop.start) !== 0
+    if (flags & StartStop.loadEject) {
+      if (isStart || !this.#door.isLoaded || this.#door.isPrevented) {
+        if (isStart && !this.#door.isPrevented) this.stopped = false
+        return this.#door.move(op, isStart)
+      }
+    } else if (isStart) {
       this.stopped = false
       return op.good()
     }
-    if (get8(cdb, 4) & 0x04) return this.#stop(op)
     op.offset = 0
-    this.#flush(op, 0x01, this.#stop)
+    if (flags & StartStop.noFlush || !this.#door.isLoaded) this.#stop(op)
+    else this.#flush(op, 0x01, this.#stop)
   }
 
   readonly #stop = (op: Operation): void => {
-    if (!op.error) this.stopped = true
-    this.#flushed(op)
+    if (op.error) return this.#flushed(op)
+    if (get8(op.task.cdb, 4) & StartStop.loadEject) return this.#door.move(op, false)
+    this.stopped = !this.#door.isRemovable
+    op.good()
   }
 }

@@ -12,9 +12,16 @@ import type { DiskReadWrite } from './disk-read-write.ts'
 import type { DiskVerify } from './disk-verify.ts'
 import type { Step } from './operation.ts'
 import type { DiskXor } from './disk-xor.ts'
+import type { FormatUnit } from './format-unit.ts'
+import { formatRow } from './format-unit.ts'
+import type { MediumDoor } from './medium-door.ts'
+import { preventAllowRow } from './medium-door.ts'
+import { defectCommands } from './read-defect-data.ts'
 import { inquiry, reportTaskManagement, testUnitReady } from './primary-commands.ts'
 import { reservationCommands } from './reservation-commands.ts'
 import type { Reservations } from './reservations.ts'
+import type { Sanitize } from './sanitize.ts'
+import { sanitizeCommands } from './sanitize.ts'
 import { targetPortGroupCommands } from './target-port-group-commands.ts'
 import type { TargetPortGroups } from './target-port-groups.ts'
 
@@ -28,6 +35,10 @@ export interface DiskParts {
   readonly provisioning: DiskProvisioning
   readonly lbaStatus: DiskLbaStatus
   readonly xor: DiskXor
+  readonly door: MediumDoor
+  readonly sanitize: Sanitize
+  readonly format: FormatUnit
+  readonly canRenewKey: boolean
   /** UNMAP exists only where the store can release space. */
   readonly canUnmap: boolean
   readonly reservations: Reservations
@@ -49,6 +60,10 @@ export const diskCommands = (parts: DiskParts): Command[] => [
   ...mediumRows(parts),
   ...writeRows(parts),
   ...(parts.canUnmap ? [unmapRow(parts)] : []),
+  ...(parts.door.isRemovable ? [preventAllowRow(parts.door)] : []),
+  ...defectCommands,
+  formatRow(parts.format),
+  ...sanitizeCommands(parts.sanitize, { trim: parts.canUnmap, renewKey: parts.canRenewKey }),
   ...reservationCommands(parts.reservations),
   ...targetPortGroupCommands(parts.portGroups),
 ]
@@ -129,7 +144,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
   {
     name: 'START STOP UNIT',
     opcode: Opcode.startStopUnit,
-    usage: '1b 01 00 00 05 00',
+    usage: parts.door.isRemovable ? '1b 01 00 0f f7 00' : '1b 01 00 0f f5 00',
     reservation: 'write',
     isHarmless: startsOnly,
     flags: governs,

@@ -56,10 +56,17 @@ export class DiskInquiry implements InquirySource {
   readonly #medium: DiskMedium
   readonly #identity: Required<UnitIdentity>
   readonly #portGroups: TargetPortGroups
+  readonly #isRemovable: boolean
   readonly #pages: ReadonlyMap<number, (nexus: Nexus) => Uint8Array>
 
-  constructor(medium: DiskMedium, identity: UnitIdentity, portGroups: TargetPortGroups) {
+  constructor(
+    medium: DiskMedium,
+    identity: UnitIdentity,
+    portGroups: TargetPortGroups,
+    isRemovable: boolean,
+  ) {
     this.#medium = medium
+    this.#isRemovable = isRemovable
     this.#portGroups = portGroups
     this.#identity = { vendor: 'CYGNET', product: 'Virtual Disk', revision: '1', ...identity }
     const { store } = medium
@@ -69,8 +76,11 @@ export class DiskInquiry implements InquirySource {
       [VpdPage.deviceIdentification, (nexus) => this.#identification(nexus)],
       [VpdPage.extendedInquiry, () => encodeExtendedInquiry(PERIPHERAL, store.can.volatileCache)],
       [VpdPage.blockLimits, () => encodeBlockLimits(PERIPHERAL, this.#limits())],
-      [VpdPage.blockDeviceCharacteristics, () => encodeBlockCharacteristics(PERIPHERAL)],
-      [VpdPage.logicalBlockProvisioning, () => encodeProvisioning(PERIPHERAL, store.can.trim)],
+      [
+        VpdPage.blockDeviceCharacteristics,
+        () => encodeBlockCharacteristics(PERIPHERAL, medium.isThin, store.can.renewKey === true),
+      ],
+      [VpdPage.logicalBlockProvisioning, () => encodeProvisioning(PERIPHERAL, medium.isThin)],
     ])
   }
 
@@ -79,7 +89,7 @@ export class DiskInquiry implements InquirySource {
     return encodeInquiry({
       qualifier: 0,
       deviceType: DeviceType.block,
-      removable: false,
+      removable: this.#isRemovable,
       normAca: mayUseAca(nexus),
       tpgs: IMPLICIT_AND_EXPLICIT,
       multiPort: this.#portGroups.groups.length > 1,
@@ -107,7 +117,7 @@ export class DiskInquiry implements InquirySource {
 
   #limits(): BlockLimits {
     const { blockBytes, transferBlocks, physicalExponent, store } = this.#medium
-    const { trim } = store.can
+    const trim = this.#medium.isThin
     return {
       compareAndWriteBlocks: COMPARE_AND_WRITE_BLOCKS,
       transferGranularityBlocks: 2 ** physicalExponent,
@@ -126,8 +136,7 @@ export class DiskInquiry implements InquirySource {
   }
 
   readonly readCapacity16 = (op: Operation): void => {
-    const { blocks, blockBytes, physicalExponent, store } = this.#medium
-    const thin = store.can.trim
+    const { blocks, blockBytes, physicalExponent, isThin: thin } = this.#medium
     op.reply(
       encodeCapacity16({ blocks, blockBytes, physicalExponent, thin, unmappedReadsZero: thin }),
       get32(op.task.cdb, 10),

@@ -14,6 +14,14 @@ export const MAX_TRANSFER_BYTES = 16 * 1024 * 1024
 /** Piece by which commands without a transfer of their own go over the medium. */
 export const CHUNK_BYTES = 1024 * 1024
 
+export interface MediumOptions {
+  readonly blockBytes: number
+  /** False: what the store could release stays allocated. Default true. */
+  readonly thin?: boolean
+  /** Default: what the store says. */
+  readonly physicalBlockBytes?: number
+}
+
 /** What block commands work on: the store, seen in logical blocks. */
 export class DiskMedium {
   readonly store: BackingStore
@@ -21,24 +29,34 @@ export class DiskMedium {
   readonly locks: RangeLocks
   readonly blockBytes: number
   /** Capacity. */
-  readonly blocks: number
+  blocks: number
+  /** Blocks can be unmapped, and then read as zeroes. */
+  readonly isThin: boolean
+  readonly physicalBlockBytes: number
   readonly transferBlocks: number
   /** WCE of the caching page: a write may stay in the volatile cache until SYNCHRONIZE CACHE. */
   writeCache: boolean
 
-  constructor(store: BackingStore, pool: BufferPool, locks: RangeLocks, blockBytes: number) {
+  constructor(store: BackingStore, pool: BufferPool, locks: RangeLocks, options: MediumOptions) {
+    const { blockBytes } = options
     this.store = store
     this.pool = pool
     this.locks = locks
     this.blockBytes = blockBytes
+    this.isThin = store.can.trim && options.thin !== false
+    this.physicalBlockBytes = options.physicalBlockBytes ?? store.geometry.physicalBlockBytes
     this.blocks = store.geometry.sizeBytes / blockBytes
     this.transferBlocks = MAX_TRANSFER_BYTES / blockBytes
     this.writeCache = store.can.volatileCache
   }
 
+  get sizeBytes(): number {
+    return this.blocks * this.blockBytes
+  }
+
   /** Logical blocks in a physical one, as a power of two. */
   get physicalExponent(): number {
-    const ratio = this.store.geometry.physicalBlockBytes / this.blockBytes
+    const ratio = this.physicalBlockBytes / this.blockBytes
     return ratio > 1 ? Math.min(15, Math.floor(Math.log2(ratio))) : 0
   }
 

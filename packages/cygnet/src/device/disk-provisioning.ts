@@ -91,7 +91,7 @@ export class DiskProvisioning {
     if (!medium.locate(op, WRITE_SAME_BLOCKS)) return
     // WSNZ: zero does not mean "to the last block" here.
     if (op.blocks === 0) return op.check(invalidCdbField(cdbBlocksAt(task.cdb), 7))
-    if (flags & WriteSameBit.unmap && !medium.store.can.trim) return op.check(invalidCdbField(1, 3))
+    if (flags & WriteSameBit.unmap && !medium.isThin) return op.check(invalidCdbField(1, 3))
     if (task.cdb[0] === Opcode.writeSame16 && flags & WriteSameBit.noData) {
       return medium.locks.acquire(op, 'shared', this.#zero)
     }

@@ -199,9 +199,17 @@ describe('START STOP UNIT', () => {
     assert.equal(senseOf(disk.run(testUnitReadyCdb())), 'status 0')
   })
 
-  it('refuses to eject, to load and power conditions', () => {
+  it('takes power conditions for what they are here: nothing', () => {
     const disk = new TestDisk(64)
-    for (const byte of ['02', '03', '10', '70']) {
+    for (const byte of ['10', '30', '70']) {
+      assert.equal(senseOf(disk.run(cdbOf(`1b 00 00 0f ${byte} 00`))), 'status 0', byte)
+      assert.equal(senseOf(disk.run(testUnitReadyCdb())), 'status 0')
+    }
+  })
+
+  it('refuses to eject and to load a fixed medium', () => {
+    const disk = new TestDisk(64)
+    for (const byte of ['02', '03']) {
       assert.equal(senseOf(disk.run(cdbOf(`1b 00 00 00 ${byte} 00`))), '5/2400', byte)
     }
     assert.equal(senseOf(disk.run(cdbOf('1e 00 00 00 01 00'))), '5/2000', 'nor is there removal to prevent')

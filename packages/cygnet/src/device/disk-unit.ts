@@ -7,6 +7,7 @@ import type { Nexus } from '../scsi/task.ts'
 import type { BackingStore } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
 import type { TableEntry } from './command-table.ts'
+import type { NexusLoss } from './logical-unit.ts'
 import { CommandFlag, CommandTable } from './command-table.ts'
 import type { QueueError } from './device-server.ts'
 import { DeviceServer } from './device-server.ts'
@@ -22,10 +23,15 @@ import { DiskProvisioning } from './disk-provisioning.ts'
 import { DiskReadWrite } from './disk-read-write.ts'
 import { DiskVerify } from './disk-verify.ts'
 import { DiskXor } from './disk-xor.ts'
+import { FormatUnit } from './format-unit.ts'
+import { MediumChanges } from './medium-changes.ts'
+import { MediumDoor } from './medium-door.ts'
 import { reportLuns, requestSense } from './primary-commands.ts'
 import { Reservations } from './reservations.ts'
+import { Sanitize } from './sanitize.ts'
 import { reportSupportedOperationCodes } from './supported-opcodes.ts'
 import { TargetPortGroups } from './target-port-groups.ts'
+import { WholeMediumJob } from './whole-medium-job.ts'
 
 export interface DiskUnitOptions {
   readonly store: BackingStore
@@ -38,6 +44,12 @@ export interface DiskUnitOptions {
   readonly readOnly?: boolean
   /** Start with WCE = 1 where the store has a volatile cache; otherwise every write is on stable storage. Default true. */
   readonly writeCache?: boolean
+  /** False: UNMAP is not offered, even where the store can release space. Default true. */
+  readonly thin?: boolean
+  /** Bytes of a physical block, a power of two from the logical block's size. Default: what the store says. */
+  readonly physicalBlockBytes?: number
+  /** The medium can be ejected and loaded again. Default false. */
+  readonly removable?: boolean
   /** Tasks held before TASK SET FULL. Default 1024. */
   readonly taskLimit?: number
   /** What outlives power loss beside the data; without it, persistent reservations do not. */
@@ -62,6 +74,8 @@ export class DiskUnit extends DeviceServer {
   readonly #medium: DiskMedium
   readonly #modes: DiskModes
   readonly #cache: DiskCache
+  readonly #door: MediumDoor
+  readonly #changes: MediumChanges
   readonly #portGroups: TargetPortGroups
   readonly #readOnly: boolean
 
@@ -75,13 +89,24 @@ export class DiskUnit extends DeviceServer {
     checkSize(store.geometry.sizeBytes, blockSizeBytes)
     checkIdentity(options.identity)
     this.#readOnly = options.readOnly === true || !store.can.write
-    const medium = new DiskMedium(store, options.pool, this.locks, blockSizeBytes)
+    const medium = new DiskMedium(store, options.pool, this.locks, {
+      ...options,
+      blockBytes: blockSizeBytes,
+    })
     if (options.writeCache === false) medium.writeCache = false
     this.#medium = medium
     this.#modes = new DiskModes(medium, this.#readOnly, (cause) =>
       this.attention(AdditionalSense.modeParametersChanged, cause),
     )
-    this.#cache = new DiskCache(medium)
+    this.#door = new MediumDoor(options.removable === true, (cause) =>
+      this.attention(AdditionalSense.mediumMayHaveChanged, cause),
+    )
+    this.#cache = new DiskCache(medium, this.#door)
+    this.#changes = new MediumChanges(
+      medium,
+      new WholeMediumJob(medium, this.newOperation()),
+      options.records,
+    )
     const portGroups = options.portGroups ?? new TargetPortGroups([[1, 'optimized']])
     this.#portGroups = portGroups
     portGroups.onChange((cause) => this.attention(AdditionalSense.asymmetricAccessStateChanged, cause))
@@ -92,7 +117,7 @@ export class DiskUnit extends DeviceServer {
     this.gate = reservations
     this.table = new CommandTable(
       diskCommands({
-        about: new DiskInquiry(medium, options.identity, portGroups),
+        about: new DiskInquiry(medium, options.identity, portGroups, this.#door.isRemovable),
         modes: this.#modes,
         cache: this.#cache,
         readWrite: new DiskReadWrite(medium),
@@ -101,7 +126,11 @@ export class DiskUnit extends DeviceServer {
         provisioning: new DiskProvisioning(medium),
         lbaStatus: new DiskLbaStatus(medium),
         xor: new DiskXor(medium),
-        canUnmap: store.can.trim,
+        door: this.#door,
+        sanitize: new Sanitize(medium, this.#changes),
+        format: new FormatUnit(medium, this.#changes),
+        canRenewKey: store.can.renewKey === true,
+        canUnmap: medium.isThin,
         reservations,
         portGroups,
         reportLuns: reportLuns(this.lunsReported),
@@ -143,7 +172,12 @@ export class DiskUnit extends DeviceServer {
       if (refusal) return refusal
     }
     if (nexus.readOnly && flags & CommandFlag.governs) return WRITE_PROTECTED
+    if (!this.#changes.isOrdinary) {
+      const refusal = this.#changes.refuse(flags)
+      if (refusal) return refusal
+    }
     if (!(flags & CommandFlag.medium)) return undefined
+    if (!this.#door.isLoaded) return this.#door.refusal
     if (this.#cache.stopped) return NOT_STARTED
     const deferred = this.#cache.takeDeferredError()
     if (deferred) return deferred
@@ -155,16 +189,24 @@ export class DiskUnit extends DeviceServer {
   #currentSense(nexus: Nexus): SenseData | undefined {
     const attention = this.takeAttention(nexus)
     if (attention) return attention
+    const refusal = this.#changes.refusal ?? this.#door.refusal
+    if (refusal) return refusal
     return this.#cache.stopped ? NOT_STARTED : this.#cache.takeDeferredError()
   }
 
   protected onReset(): void {
     this.#modes.reset()
+    this.#door.reset()
     this.#cache.stopped = false
   }
 
+  override detachNexus(nexus: Nexus, loss: NexusLoss): void {
+    super.detachNexus(nexus, loss)
+    this.#door.nexusLost(nexus)
+  }
+
   close(done: () => void): void {
-    this.#cache.whenIdle(() => this.#medium.store.close(() => done()))
+    this.#changes.close(() => this.#cache.whenIdle(() => this.#medium.store.close(() => done())))
   }
 }
 

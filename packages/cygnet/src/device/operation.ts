@@ -15,7 +15,7 @@ export type Step = (op: Operation) => void
 /**
  * Where an operation stands:
  * `idle` in the free list; `dormant` in the task set behind older tasks; `ready` in the unit's run queue; `data` waiting
- * for Data-Out; `locked` waiting for a range of blocks; `io` waiting for the store; `blocked` ready, but for an ACA condition.
+ * for Data-Out; `locked` waiting for a range of blocks, or for an event; `io` waiting for the store; `blocked` ready, but for an ACA condition.
  */
 export type Phase = 'idle' | 'dormant' | 'ready' | 'data' | 'locked' | 'io' | 'blocked'
 
@@ -90,6 +90,11 @@ export class Operation {
     }
   }
 
+  /** False of an operation of the unit's own. */
+  get hasTask(): boolean {
+    return this.#task !== undefined
+  }
+
   get task(): ScsiTask {
     assert(this.#task !== undefined, 'an idle operation has no task')
     return this.#task
@@ -118,6 +123,17 @@ export class Operation {
   awaitStore(step: Step): void {
     this.next = step
     this.phase = 'io'
+  }
+
+  /** Waits for what goes on without it: `step` runs after `eventCame`, unless the task has ended before. */
+  awaitEvent(step: Step): void {
+    this.next = step
+    this.phase = 'locked'
+  }
+
+  /** What the task waited for has come about. Nothing, where it has ended and this is another's operation now. */
+  eventCame(task: ScsiTask): void {
+    if (this.#task === task && this.phase === 'locked') this.#host.wake(this)
   }
 
   /** Asks the transport for Data-Out; `step` runs when it is there. */

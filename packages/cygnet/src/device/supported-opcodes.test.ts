@@ -15,6 +15,7 @@ const WITH_SERVICE_ACTIONS: ReadonlySet<number> = new Set([
   Opcode.maintenanceOut,
   Opcode.persistentReserveIn,
   Opcode.persistentReserveOut,
+  Opcode.sanitize,
 ])
 
 function rsocCdb(option: number, opcode = 0, serviceAction = 0, rctd = false): Uint8Array {
@@ -36,9 +37,12 @@ function listed(data: Uint8Array, descriptorBytes: number): number[][] {
   return list
 }
 
+/** A disk that has every command there is. */
+const fullDisk = (): TestDisk => new TestDisk(64, { removable: true })
+
 describe('REPORT SUPPORTED OPERATION CODES', () => {
   it('lists every command once, with its length, and whether it has a service action', () => {
-    const disk = new TestDisk(64)
+    const disk = fullDisk()
     const list = listed(disk.run(rsocCdb(ALL)).data, 8)
     const known = new Set<number>(Object.values(Opcode).filter((opcode) => opcode !== Opcode.variableLength))
     assert.deepEqual(new Set(list.map(([opcode]) => opcode)), known)
@@ -66,7 +70,7 @@ describe('REPORT SUPPORTED OPERATION CODES', () => {
   })
 
   it('gives the usage data of every command, which the command accepts bit by bit', () => {
-    const disk = new TestDisk(64)
+    const disk = fullDisk()
     const variable = [Opcode.variableLength, ServiceAction.xdWriteRead32, 1]
     for (const [opcode = 0, action = 0, flags] of [...listed(disk.run(rsocCdb(ALL)).data, 8), variable]) {
       const { data } = disk.run(rsocCdb(flags ? SERVICE_ACTION : OPCODE, opcode, action))
@@ -136,11 +140,13 @@ const IGNORED_BYTES: Readonly<Record<number, readonly number[]>> = {
   [Opcode.reserve10]: [2, 3, 7, 8],
   [Opcode.release10]: [2, 3, 7, 8],
   [Opcode.persistentReserveOut]: [2],
+  [Opcode.formatUnit]: [2, 3, 4],
 }
 
 /** These, FUA_NV and SYNC_NV. */
 function isIgnored(opcode: number, at: number, mask: number): boolean {
   const bytes = IGNORED_BYTES[opcode]
+  if (opcode === Opcode.formatUnit && at === 1) return (mask & 0x07) !== 0
   if (bytes) return bytes.includes(at)
   return (
     at === (opcode === Opcode.variableLength ? 10 : 1) &&

@@ -2,6 +2,7 @@
 export const Opcode = {
   testUnitReady: 0x00,
   requestSense: 0x03,
+  formatUnit: 0x04,
   read6: 0x08,
   write6: 0x0a,
   inquiry: 0x12,
@@ -10,6 +11,7 @@ export const Opcode = {
   release6: 0x17,
   modeSense6: 0x1a,
   startStopUnit: 0x1b,
+  preventAllowMediumRemoval: 0x1e,
   readCapacity10: 0x25,
   read10: 0x28,
   write10: 0x2a,
@@ -17,8 +19,10 @@ export const Opcode = {
   verify10: 0x2f,
   preFetch10: 0x34,
   synchronizeCache10: 0x35,
+  readDefectData10: 0x37,
   writeSame10: 0x41,
   unmap: 0x42,
+  sanitize: 0x48,
   xdWriteRead10: 0x53,
   modeSelect10: 0x55,
   reserve10: 0x56,
@@ -44,6 +48,7 @@ export const Opcode = {
   write12: 0xaa,
   writeAndVerify12: 0xae,
   verify12: 0xaf,
+  readDefectData12: 0xb7,
 } as const
 export type Opcode = (typeof Opcode)[keyof typeof Opcode]
 
@@ -58,6 +63,14 @@ export const ServiceAction = {
   reportSupportedTaskManagementFunctions: 0x0d,
 } as const
 export type ServiceAction = (typeof ServiceAction)[keyof typeof ServiceAction]
+
+/** Service actions of SANITIZE (SBC-4 §5.30). */
+export const SanitizeAction = {
+  overwrite: 0x01,
+  blockErase: 0x02,
+  cryptographicErase: 0x03,
+  exitFailureMode: 0x1f,
+} as const
 
 /** Bytes of a CDB, by the group code in the top three bits (SPC-5 §4.2.5.1); 0 where the group has no fixed length. */
 export function cdbLength(opcode: number): number {

@@ -18,14 +18,14 @@ test('B2h: what was encoded is decoded; another page, or one cut short, is none'
   })
   assert.equal(decodeProvisioning(encodeProvisioning(0, false))?.unmap, false)
   assert.equal(decodeProvisioning(encodeProvisioning(0, true).subarray(0, 7)), undefined)
-  assert.equal(decodeProvisioning(encodeBlockCharacteristics(0)), undefined)
+  assert.equal(decodeProvisioning(encodeBlockCharacteristics(0, false, false)), undefined)
   // LBPRZ of 010b: a pattern of the vendor's, not zeroes.
   assert.equal(decodeProvisioning(Uint8Array.of(0, 0xb2, 0, 4, 0, 0x08, 0, 0))?.unmappedReadsZero, false)
 })
 
 test('00h and B1h', () => {
   assert.deepEqual(decodeSupportedPages(encodeSupportedPages(0, [0xb0, 0, 0x83])), [0, 0x83, 0xb0])
-  assert.equal(decodeRotationRate(encodeBlockCharacteristics(0)), 1)
+  assert.equal(decodeRotationRate(encodeBlockCharacteristics(0, false, false)), 1)
   assert.equal(decodeRotationRate(new Uint8Array(4)), undefined)
 })
 

@@ -55,6 +55,8 @@ export interface SenseData {
   /** INFORMATION: an LBA or a byte offset. 0..2^53. */
   readonly information?: number
   readonly field?: FieldPointer
+  /** How far a command in the background has come, in 65536ths: 0..65535. With NO SENSE and NOT READY (SPC-5 §4.4.2.4.4). */
+  readonly progress?: number
   /** Of an earlier command (response codes 71h and 73h). */
   readonly deferred?: boolean
 }
@@ -100,7 +102,7 @@ function encodeFixedSense(sense: SenseData): Uint8Array {
   }
   bytes[7] = FIXED_SENSE_BYTES - 8
   set16(bytes, 12, sense.additional)
-  if (sense.field) putFieldPointer(bytes, 15, sense.field)
+  putKeySpecific(bytes, 15, sense)
   return bytes
 }
 
@@ -112,7 +114,8 @@ function encodeFixedSense(sense: SenseData): Uint8Array {
  */
 function encodeDescriptorSense(sense: SenseData): Uint8Array {
   const informationBytes = sense.information === undefined ? 0 : 12
-  const bytes = new Uint8Array(8 + informationBytes + (sense.field ? 8 : 0))
+  const hasKeySpecific = sense.field !== undefined || sense.progress !== undefined
+  const bytes = new Uint8Array(8 + informationBytes + (hasKeySpecific ? 8 : 0))
   bytes[0] = sense.deferred === true ? 0x73 : 0x72
   bytes[1] = sense.key
   set16(bytes, 2, sense.additional)
@@ -122,13 +125,20 @@ function encodeDescriptorSense(sense: SenseData): Uint8Array {
     bytes[10] = 0x80
     putInformation(bytes, 12, 8, sense.information)
   }
-  if (sense.field) {
+  if (hasKeySpecific) {
     const at = 8 + informationBytes
     bytes[at] = 0x02
     bytes[at + 1] = 0x06
-    putFieldPointer(bytes, at + 4, sense.field)
+    putKeySpecific(bytes, at + 4, sense)
   }
   return bytes
+}
+
+function putKeySpecific(bytes: Uint8Array, at: number, { field, progress }: SenseData): void {
+  if (field) return putFieldPointer(bytes, at, field)
+  if (progress === undefined) return
+  bytes[at] = 0x80
+  set16(bytes, at + 1, progress)
 }
 
 function putInformation(bytes: Uint8Array, at: number, lengthBytes: number, value: number): void {
@@ -154,11 +164,13 @@ function decodeFixed(bytes: Uint8Array): SenseData {
   const end = bytes.length > 7 ? Math.min(bytes.length, 8 + get8(bytes, 7)) : bytes.length
   const key = get8(bytes, 2) & 0x0f
   const field = end >= 18 ? getFieldPointer(bytes, 15, key) : undefined
+  const progress = end >= 18 ? getProgress(bytes, 15, key) : undefined
   return {
     key,
     additional: end >= 14 ? get16(bytes, 12) : 0,
     ...(get8(bytes, 0) & 0x80 && end >= 7 ? { information: get32(bytes, 3) } : {}),
     ...(field ? { field } : {}),
+    ...(progress === undefined ? {} : { progress }),
     ...((get8(bytes, 0) & 0x7f) === 0x71 ? { deferred: true } : {}),
   }
 }
@@ -167,6 +179,7 @@ function decodeDescriptors(bytes: Uint8Array): SenseData {
   const key = get8(bytes, 1) & 0x0f
   let information: number | undefined
   let field: FieldPointer | undefined
+  let progress: number | undefined
   const end = Math.min(bytes.length, 8 + (bytes[7] ?? 0))
   for (let at = 8; at + 2 <= end; at += 2 + get8(bytes, at + 1)) {
     const next = at + 2 + get8(bytes, at + 1)
@@ -174,13 +187,17 @@ function decodeDescriptors(bytes: Uint8Array): SenseData {
     if (bytes[at] === 0x00 && next - at >= 12 && get8(bytes, at + 2) & 0x80) {
       information = get32(bytes, at + 4) * 0x1_0000_0000 + get32(bytes, at + 8)
     }
-    if (bytes[at] === 0x02 && next - at >= 8) field = getFieldPointer(bytes, at + 4, key)
+    if (bytes[at] === 0x02 && next - at >= 8) {
+      field = getFieldPointer(bytes, at + 4, key)
+      progress = getProgress(bytes, at + 4, key)
+    }
   }
   return {
     key,
     additional: get16(bytes, 2),
     ...(information === undefined ? {} : { information }),
     ...(field ? { field } : {}),
+    ...(progress === undefined ? {} : { progress }),
     ...(bytes[0] === 0x73 ? { deferred: true } : {}),
   }
 }
@@ -193,6 +210,11 @@ function getFieldPointer(bytes: Uint8Array, at: number, key: number): FieldPoint
   return flags & 0x08 ? { in: where, byte, bit: flags & 0x07 } : { in: where, byte }
 }
 
+const getProgress = (bytes: Uint8Array, at: number, key: number): number | undefined =>
+  get8(bytes, at) & 0x80 && (key === SenseKey.noSense || key === SenseKey.notReady)
+    ? get16(bytes, at + 1)
+    : undefined
+
 /** One line for people: `illegal request: invalid field in CDB (byte 1, bit 5 of the CDB)`. */
 export function describeSense(sense: SenseData): string {
   let text = `${KEY_NAMES[sense.key] ?? 'reserved'}: ${additionalSenseName(sense.additional)}`
@@ -201,6 +223,7 @@ export function describeSense(sense: SenseData): string {
     const where = sense.field.in === 'cdb' ? 'CDB' : 'parameter list'
     text += ` (byte ${sense.field.byte}${bit} of the ${where})`
   }
+  if (sense.progress !== undefined) text += ` (${Math.floor((sense.progress * 100) / 65_536)} % done)`
   if (sense.information !== undefined) text += ` (information ${sense.information})`
   return sense.deferred === true ? `deferred ${text}` : text
 }

@@ -203,10 +203,18 @@ export function decodeBlockLimits(bytes: Uint8Array): BlockLimits | undefined {
   }
 }
 
-/** B1h: MEDIUM ROTATION RATE 1, a non-rotating medium (SBC-4 §6.6.2). */
-export function encodeBlockCharacteristics(peripheral: number): Uint8Array {
+/**
+ * B1h: MEDIUM ROTATION RATE 1, a non-rotating medium; WABEREQ and WACEREQ 01b, reads work after those kinds of SANITIZE
+ * (SBC-4 §6.6.2).
+ */
+export function encodeBlockCharacteristics(
+  peripheral: number,
+  blockErase: boolean,
+  cryptographicErase: boolean,
+): Uint8Array {
   const bytes = newPage(peripheral, VpdPage.blockDeviceCharacteristics, 0x3c)
   set16(bytes, 4, 1)
+  bytes[7] = (blockErase ? 0x40 : 0) | (cryptographicErase ? 0x10 : 0)
   return bytes
 }
 

@@ -41,6 +41,8 @@ export interface StoreCapabilities {
   readonly volatileCache: boolean
   /** `extents` knows holes. Without it, everything counts as data. */
   readonly extents: boolean
+  /** `renewKey` is there: bytes are kept encrypted. */
+  readonly renewKey?: boolean
 }
 
 /** Bit flags of a write. */
@@ -83,6 +85,8 @@ export interface BackingStore {
     lengthBytes: number,
     done: (error: StoreError | undefined, extents: readonly Extent[]) => void,
   ): void
+  /** Forgets the key that everything was written with, for good, when `done` is called: what is read afterwards is not what was written. */
+  renewKey?(done: Done): void
   /** Flushes and releases everything. Called once, when no operation is under way. */
   close(done: Done): void
 }

@@ -135,6 +135,14 @@ function checkLun(part: SoundPart, key: string, lun: LunConfig, path: Path): Fin
       }),
     )
   }
+  if (lun.physicalBlockSize !== undefined && lun.physicalBlockSize < lun.blockSize) {
+    const finding = {
+      expected: `at least the block size, ${lun.blockSize}`,
+      found: String(lun.physicalBlockSize),
+      remedy: 'remove it',
+    }
+    findings.push(errorAt([...path, 'physicalBlockSize'], finding))
+  }
   if (lun.readOnly && lun.size !== undefined) {
     const remedy = 'remove size, or remove readOnly for the first start'
     const found = 'a disk that is created and never written'

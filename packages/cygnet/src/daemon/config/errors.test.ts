@@ -147,6 +147,7 @@ const cases: Readonly<Record<string, readonly [yaml: string, message: RegExp][]>
       /4096-byte blocks, found 6144 bytes: write 8192/,
     ],
     [luns('0: { memory: 1M, blockSize: ▸1024 }'), /512 or 4096, found 1024/],
+    [luns('0: { memory: 1M, blockSize: 4096, physicalBlockSize: ▸512 }'), /at least the block size, 4096/],
     [luns('▸0: { readOnly: true }'), /file or memory, found neither/],
     [luns('▸0: { file: a.img, memory: 1M }'), /found both: keep one/],
     [luns('0: { memory: 1M, ▸size: 1M }'), /size with file only/],

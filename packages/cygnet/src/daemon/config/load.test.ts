@@ -6,7 +6,7 @@ import { TestCertificates } from '../../runtime/tls-certificates.test-helper.ts'
 import { defaultLimits } from './limits.ts'
 import { checkConfig, loadConfig } from './load.ts'
 import { environment, problemAt, scratchFolder } from './marked.test-helper.ts'
-import { isLoopbackOnly, isOpenToAll } from './state.ts'
+import { defaultTraits, isLoopbackOnly, isOpenToAll } from './state.ts'
 
 const folder = scratchFolder()
 const certificates = new TestCertificates()
@@ -36,7 +36,13 @@ test('what a file leaves out has its default in the state', () => {
         groups: [1],
         paths: ['optimized'],
         luns: [
-          { lun: 0, medium: { kind: 'memory', sizeBytes: 2 ** 26 }, blockSizeBytes: 512, readOnly: false },
+          {
+            lun: 0,
+            medium: { kind: 'memory', sizeBytes: 2 ** 26 },
+            blockSizeBytes: 512,
+            readOnly: false,
+            traits: defaultTraits,
+          },
         ],
         auth: null,
         access: [
@@ -75,7 +81,7 @@ targets:
     groups: [7, 1]
     paths: { 1: non-optimized }
     luns:
-      10: { file: /srv/db.img, size: 20G, blockSize: 4096, readOnly: false }
+      10: { file: /srv/db.img, size: 20G, blockSize: 4096, readOnly: false, thin: false, removable: true, physicalBlockSize: 4096 }
       1: { file: ./images/../b.img, readOnly: true }
     auth:
       users: [{ user: host1, secretFile: host1.secret }, { user: host2, secret: an inline secret }]
@@ -168,12 +174,14 @@ test('every setting arrives in the state, normalised', () => {
         medium: { kind: 'file', path: join(folder, 'b.img'), createSizeBytes: null },
         blockSizeBytes: 512,
         readOnly: true,
+        traits: defaultTraits,
       },
       {
         lun: 10,
         medium: { kind: 'file', path: '/srv/db.img', createSizeBytes: 20 * 2 ** 30 },
         blockSizeBytes: 4096,
         readOnly: false,
+        traits: { thin: false, removable: true, physicalBlockBytes: 4096 },
       },
     ],
     auth: {

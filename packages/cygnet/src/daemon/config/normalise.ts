@@ -93,10 +93,11 @@ function targetOf(
 
 function lunOf(
   lun: number,
-  { file, memory, size, blockSize, readOnly }: LunConfig,
+  { file, memory, size, blockSize, readOnly, thin, removable, physicalBlockSize }: LunConfig,
   folder: string,
 ): LunState {
-  const common = { lun, blockSizeBytes: blockSize, readOnly }
+  const traits = { thin, removable, physicalBlockBytes: physicalBlockSize ?? null }
+  const common = { lun, blockSizeBytes: blockSize, readOnly, traits }
   if (memory !== undefined) return { ...common, medium: { kind: 'memory', sizeBytes: memory } }
   assert(file !== undefined, 'a LUN without file and memory was refused')
   return {

@@ -10,6 +10,7 @@ import {
   type DesiredState,
   defaultAccess,
   defaultGroup,
+  defaultTraits,
   type MediumState,
 } from './state.ts'
 
@@ -77,7 +78,13 @@ export function stateOfOptions(options: ImageOptions): DesiredState {
         alias: '',
         groups: [defaultGroup],
         paths: ['optimized'],
-        luns: media.map((medium, lun) => ({ lun, medium, blockSizeBytes, readOnly })),
+        luns: media.map((medium, lun) => ({
+          lun,
+          medium,
+          blockSizeBytes,
+          readOnly,
+          traits: defaultTraits,
+        })),
         auth: null,
         access:
           addresses.length === 0

@@ -194,6 +194,19 @@ const lun = z
       .describe('Bytes of a logical block.')
       .default(512),
     readOnly: flag().describe('Refuses every write.').default(false),
+    thin: flag()
+      .describe(
+        'Lets initiators release space that they no longer use (UNMAP), where the image’s file system can.',
+      )
+      .default(true),
+    removable: flag().describe('The disk is one that initiators can eject.').default(false),
+    physicalBlockSize: z
+      .literal([512, 4096])
+      .meta({ title: '512 or 4096' })
+      .describe(
+        'Bytes of a physical block, for initiators that align their writes: 4096 with a block size of 512 is a 512e disk. As below the image where nothing is said.',
+      )
+      .optional(),
   })
   .meta({ title: 'a mapping with file or memory', ...exactlyOne('file', 'memory') })
 

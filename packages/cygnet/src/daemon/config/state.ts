@@ -75,7 +75,20 @@ export interface LunState {
   readonly medium: MediumState
   readonly blockSizeBytes: BlockSize
   readonly readOnly: boolean
+  readonly traits: TraitsState
 }
+
+/** What kind of disk initiators see. */
+export interface TraitsState {
+  /** Unused space can be released (UNMAP), where the image's file system can do that. */
+  readonly thin: boolean
+  /** The medium can be ejected. */
+  readonly removable: boolean
+  /** Bytes of a physical block; null: as below the image. */
+  readonly physicalBlockBytes: number | null
+}
+
+export const defaultTraits: TraitsState = { thin: true, removable: false, physicalBlockBytes: null }
 
 export type MediumState =
   /** A regular file or a block device. `createSizeBytes`: a missing file is created sparse with this size. */
