@@ -10,7 +10,14 @@ export const withLunOptions = (command: Command): Command =>
         '--reopen-limit <SECONDS>',
         'for how long a lost session is opened again before requests fail (default: 30)',
         wholeNumber(0, 86_400),
-      ),
+      )
+      .option(
+        '--path <HOST[:PORT]|URL>',
+        'another way to the same LUN, used together with the first; again for each',
+        (text: string, before: readonly string[]): readonly string[] => [...before, text],
+        [],
+      )
+      .option('--all-paths', 'use all portals that the target tells'),
   )
 
 /** Reads a whole number within bounds. */

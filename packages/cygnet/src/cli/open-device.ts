@@ -15,6 +15,8 @@ import { type LoginOptions, loginSettings } from './login-options.ts'
 export interface LunOptions extends LoginOptions {
   readonly connections?: number
   readonly reopenLimit?: number
+  readonly path: readonly string[]
+  readonly allPaths?: true
 }
 
 const isIscsi = (place: string): boolean => /^iscsi:\/\//i.test(place)
@@ -37,6 +39,8 @@ export function openLun(
     ...loginSettings(options),
     ...(options.connections !== undefined && { connections: options.connections }),
     ...(options.reopenLimit !== undefined && { reopenLimitMs: options.reopenLimit * 1000 }),
+    ...(options.path.length > 0 && { paths: options.path }),
+    ...(options.allPaths && { paths: 'discover' }),
     ...more,
   })
 }

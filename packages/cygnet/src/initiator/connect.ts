@@ -1,18 +1,20 @@
 import { CygnetError } from '../base/errors.ts'
 import { formatPortalAddress } from '../session/portal-address.ts'
-import type { DeviceEvent } from './block-device.ts'
+import { type DeviceEvent, DeviceEvents } from './block-device.ts'
 import { BlockDeviceError } from './block-device-error.ts'
+import { openPaths, type PathOptions } from './connect-paths.ts'
 import type { Initiator } from './initiator.ts'
 import type { RecoveryEvent, SessionOptions } from './options.ts'
 import type { InitiatorRuntime } from './ports.ts'
 import { ScsiDisk, type ScsiDiskOptions } from './scsi-disk.ts'
-import type { Timing } from './scsi-executor.ts'
+import type { ScsiExecutor, Timing } from './scsi-executor.ts'
 import type { Session } from './session.ts'
 import { parseIscsiUrl } from './url.ts'
 
 /** How to reach a logical unit, and how to use it. Everything but the place has a default. */
 export interface DiskOptions
   extends SessionOptions,
+    PathOptions,
     Pick<ScsiDiskOptions, 'readOnly' | 'maxTransferBytes' | 'busyLimitMs'> {
   /** 0..16383 */
   readonly lun: number
@@ -20,10 +22,18 @@ export interface DiskOptions
   readonly signal?: AbortSignal
 }
 
-/** A disk and the session that carries its commands; closing the disk ends the session. */
+/** A disk and a session that carries its commands; closing the disk ends the session. */
 export interface ConnectedDisk {
   readonly disk: ScsiDisk
+  /** With several paths: the first one's. */
   readonly session: Session
+}
+
+/** What carries a disk's commands. */
+interface Carrier {
+  readonly executor: ScsiExecutor
+  readonly session: Session
+  close(): Promise<void>
 }
 
 /** For how long a lost session is opened again, unless the options say otherwise: the Linux kernel takes 120 s. */
@@ -52,34 +62,62 @@ export async function connectDisk(
       'The iSCSI URL names no LUN: write it at its end, iscsi://HOST/TARGET/LUN.',
     )
   }
-  const listeners = new Set<(event: DeviceEvent) => void>()
-  const session = await initiator.openSession({
-    ...all,
-    onRecovery: (event) => {
-      all.onRecovery?.(event)
-      const news = pathEvent(event, formatPortalAddress(session.portal))
-      if (news) for (const listener of listeners) listener(news)
-    },
-  })
   const timing: Timing = {
     now: () => runtime.clock.now(),
     schedule: (callback, delayMs) => runtime.schedule(callback, delayMs),
   }
+  const news = new DeviceEvents()
+  const tell = (event: DeviceEvent): void => news.emit(event)
+  const carrier = await (all.paths === undefined
+    ? oneSession(initiator, all, tell)
+    : severalPaths(initiator, timing, { ...all, lun }, tell))
   try {
-    const release = (): Promise<void> => session.close()
-    const disk = await ScsiDisk.open({ ...all, executor: session, timing, lun, release }, signal)
-    listeners.add((event) => disk.report(event))
-    void reportEnd(session, disk)
+    const { executor, session } = carrier
+    const release = (): Promise<void> => carrier.close()
+    const disk = await ScsiDisk.open({ ...all, executor, timing, lun, release }, signal)
+    news.add((event) => disk.report(event))
     return { disk, session }
   } catch (error) {
-    await session.close()
+    await carrier.close()
     throw error
   }
 }
 
-async function reportEnd(session: Session, disk: ScsiDisk): Promise<void> {
+async function oneSession(
+  initiator: Initiator,
+  options: SessionOptions,
+  tell: (event: DeviceEvent) => void,
+): Promise<Carrier> {
+  const session = await initiator.openSession({
+    ...options,
+    onRecovery: (event) => {
+      options.onRecovery?.(event)
+      const news = pathEvent(event, formatPortalAddress(session.portal))
+      if (news) tell(news)
+    },
+  })
+  void tellEnd(session, tell)
+  return { executor: session, session, close: () => session.close() }
+}
+
+async function tellEnd(session: Session, tell: (event: DeviceEvent) => void): Promise<void> {
   const error = await session.ended
-  if (error) disk.report({ kind: 'failed', error: new BlockDeviceError(error.code, error.message) })
+  if (error) tell({ kind: 'failed', error: new BlockDeviceError(error.code, error.message) })
+}
+
+async function severalPaths(
+  initiator: Initiator,
+  timing: Timing,
+  options: Parameters<typeof openPaths>[2],
+  tell: (event: DeviceEvent) => void,
+): Promise<Carrier> {
+  const paths = await openPaths(initiator, timing, options, tell)
+  const [session] = paths.sessions
+  if (session === undefined) {
+    await paths.close()
+    throw new CygnetError('CONNECTION_LOST', 'Every path was lost as soon as it was open: try again.')
+  }
+  return { executor: paths, session, close: () => paths.close() }
 }
 
 /** What a step of the session's recovery means to the user of a disk. */

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CygnetError } from '../base/errors.ts'
+import { Opcode } from '../scsi/opcodes.ts'
+import { SenseKey } from '../scsi/sense.ts'
+import type { DeviceEvent } from './block-device.ts'
+import { check, FakeDisk, FakeTiming } from './fake-disk.test-helper.ts'
+import { PathSet, type PathSession } from './path-set.ts'
+import { ScsiDisk } from './scsi-disk.ts'
+import type { ScsiCommand } from './scsi-executor.ts'
+
+/** A session to a fake disk, which can be cut. */
+class FakeSession implements PathSession {
+  readonly ended: Promise<CygnetError | undefined>
+  commands = 0
+  /** Commands are taken and never answered, until the session is cut. */
+  isStuck = false
+  isClosed = false
+  readonly #disk: FakeDisk
+  readonly #cut = Promise.withResolvers<CygnetError | undefined>()
+
+  constructor(disk: FakeDisk) {
+    this.#disk = disk
+    this.ended = this.#cut.promise
+  }
+
+  async execute(command: ScsiCommand) {
+    this.commands++
+    const lost = this.ended.then((error) => {
+      throw error ?? new CygnetError('SESSION_CLOSED', 'closed')
+    })
+    if (this.isStuck || this.isClosed) return lost
+    return Promise.race([this.#disk.execute(command), lost])
+  }
+
+  cut(): void {
+    this.isClosed = true
+    this.#cut.resolve(new CygnetError('CONNECTION_LOST', 'it was cut.'))
+  }
+
+  close(): Promise<void> {
+    this.isClosed = true
+    this.#cut.resolve(undefined)
+    return Promise.resolve()
+  }
+}
+
+class Network {
+  readonly timing = new FakeTiming()
+  readonly events: DeviceEvent[] = []
+  readonly disks: FakeDisk[]
+  /** The session of each path, the last that was opened. */
+  readonly sessions: (FakeSession | undefined)[]
+  readonly isDown: boolean[]
+
+  constructor(disks: FakeDisk[]) {
+    this.disks = disks
+    this.sessions = disks.map(() => undefined)
+    this.isDown = disks.map(() => false)
+  }
+
+  open(waitLimitMs = 5000): Promise<PathSet<FakeSession>> {
+    return PathSet.open({
+      plans: this.disks.map((disk, index) => ({
+        name: `path ${index}`,
+        open: () => {
+          if (this.isDown[index])
+            return Promise.reject(new CygnetError('CONNECT_FAILED', `path ${index} is down.`))
+          const session = new FakeSession(disk)
+          this.sessions[index] = session
+          return Promise.resolve(session)
+        },
+      })),
+      lun: 0,
+      timing: this.timing,
+      waitLimitMs,
+      onEvent: (event) => this.events.push(event),
+    })
+  }
+
+  counts(): number[] {
+    return this.sessions.map((session) => session?.commands ?? 0)
+  }
+
+  cut(index: number): void {
+    this.isDown[index] = true
+    this.sessions[index]?.cut()
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+/** Two paths to one disk. */
+const two = (): Network => {
+  const disk = new FakeDisk()
+  return new Network([disk, disk])
+}
+const diskOn = (paths: PathSet<FakeSession>, { timing }: Network): Promise<ScsiDisk> =>
+  ScsiDisk.open({ executor: paths, timing, lun: 0, release: () => paths.close() })
+
+test('commands go round robin over all paths', async () => {
+  const network = two()
+  await using disk = await diskOn(await network.open(), network)
+  const before = network.counts()
+  for (let i = 0; i < 10; i++) await disk.read(0, 512)
+  assert.deepEqual(
+    network.counts().map((count, index) => count - (before[index] ?? 0)),
+    [5, 5],
+  )
+})
+
+test('what is under way on a lost path goes on another one, and the path comes back', async () => {
+  const network = two()
+  await using disk = await diskOn(await network.open(), network)
+  for (const session of network.sessions) if (session) session.isStuck = session === network.sessions[0]
+  const writes = Promise.all(
+    Array.from({ length: 6 }, (_, i) => disk.write(i * 512, new Uint8Array(512).fill(i + 1))),
+  )
+  await turn()
+  network.cut(0)
+  await writes
+  for (let i = 0; i < 6; i++) assert.equal(network.disks[0]?.bytes[i * 512], i + 1)
+  assert.deepEqual(network.events, [{ kind: 'path-lost', path: 'path 0', reason: 'it was cut.' }])
+  const failed = network.sessions[0]
+  network.isDown[0] = false
+  // Only timers are left: the path's next try.
+  await network.timing.runUntil(
+    (async () => {
+      while (network.events.length < 2) await turn()
+    })(),
+  )
+  assert.equal(network.events[1]?.kind, 'path-restored')
+  assert.notEqual(network.sessions[0], failed)
+})
+
+test('a command that must not run twice fails with its path', async () => {
+  const network = two()
+  const paths = await network.open()
+  const [first] = network.sessions
+  if (first) first.isStuck = true
+  const command = { lun: 0, cdb: new Uint8Array(16) }
+  const outcomes = Promise.allSettled([
+    paths.execute({ ...command, replay: 'never' }),
+    paths.execute({ ...command, replay: 'never' }),
+  ])
+  await turn()
+  network.cut(0)
+  assert.deepEqual((await outcomes).map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
+  await paths.close()
+})
+
+test('with no path left commands wait, and go on when one is back', async () => {
+  const network = two()
+  await using disk = await diskOn(await network.open(), network)
+  network.cut(0)
+  network.cut(1)
+  await turn()
+  const read = disk.read(0, 512)
+  await turn()
+  network.isDown[1] = false
+  assert.ok((await network.timing.runUntil(read)) < 5000)
+  await read
+})
+
+test('and fail when that takes too long, or who waits gives up', async () => {
+  const network = two()
+  const disk = await diskOn(await network.open(3000), network)
+  network.cut(0)
+  network.cut(1)
+  await turn()
+  const controller = new AbortController()
+  const given = disk.read(0, 512, { signal: controller.signal })
+  const read = disk.read(512, 512)
+  await turn()
+  controller.abort(new Error('enough'))
+  await assert.rejects(given, /enough/)
+  assert.equal(await network.timing.runUntil(read), 3000)
+  await assert.rejects(read, { code: 'CONNECT_FAILED' })
+  // It tries to flush.
+  await network.timing.runUntil(disk.close())
+  assert.equal(network.timing.timers, 0)
+})
+
+test('some paths may be missing at the start; with none the first error is told', async () => {
+  const network = two()
+  network.isDown[0] = true
+  const paths = await network.open()
+  assert.equal(paths.sessions.length, 1)
+  await paths.close()
+  network.isDown[1] = true
+  await assert.rejects(network.open(), { code: 'CONNECT_FAILED', message: /path 0/ })
+})
+
+test('paths to different units are refused', async () => {
+  const other = new FakeDisk()
+  other.serialNumber = 'OTHER'
+  const network = new Network([new FakeDisk(), other])
+  await assert.rejects(network.open(), { code: 'PATHS_DIFFER' })
+  assert.ok(network.sessions.every((session) => session?.isClosed))
+})
+
+test('a path in standby is not used, and asked again', async () => {
+  const [near, far] = [new FakeDisk(), new FakeDisk()]
+  far.bytes = near.bytes
+  const network = new Network([near, far])
+  await using disk = await diskOn(await network.open(), network)
+  const standby = check({ key: SenseKey.notReady, additional: 0x040b })
+  far.answers.push({ opcode: Opcode.read10, answer: standby })
+  await disk.read(0, 512)
+  await disk.read(0, 512)
+  far.log.length = 0
+  for (let i = 0; i < 4; i++) await disk.read(0, 512)
+  assert.equal(far.log.length, 0)
+  const wait = (async () => {
+    while (far.log.length === 0) await turn()
+    await turn()
+  })()
+  await network.timing.runUntil(wait)
+  far.log.length = 0
+  await disk.read(0, 512)
+  await disk.read(0, 512)
+  assert.equal(far.log.length, 1)
+})
