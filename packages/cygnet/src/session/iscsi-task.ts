@@ -263,12 +263,12 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
 
   // Sending again, at ErrorRecoveryLevel 1 and 2
 
-  /** Whether Data-In PDU `pdu` was sent and is still here as it was. */
+  /** Whether Data-In PDU `pdu` was sent and is still here as it was, and the initiator still takes PDUs of its size. */
   canRepeatData(pdu: number): boolean {
     const { recovery } = this
-    return (
-      recovery !== undefined && !this.#isDataGone && pdu >= recovery.cut.firstPdu && pdu < this.#dataInPdus
-    )
+    if (recovery === undefined || this.#isDataGone) return false
+    if (pdu < recovery.cut.firstPdu || pdu >= this.#dataInPdus) return false
+    return recovery.cut.segmentBytes <= this.connection.sendSegmentBytes
   }
 
   repeatData(out: TransmitVector, pdu: number): void {
@@ -298,9 +298,7 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
     recovery.snackTag = snackTag
     recovery.isStatusOnData = false
     this.#rewind(recovery, recovery.ackedPdus, recovery.ackedBytes)
-    if (this.state !== 'sent') return false
-    this.state = 'responding'
-    return true
+    return this.state === 'sent'
   }
 
   /** TASK REASSIGN (§7.2.2): its data goes on from `expDataSN`, 0 for what was acknowledged last, and its status follows. */
@@ -333,7 +331,7 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
   }
 
   get isRepeatable(): boolean {
-    return !(this.recovery?.isStatusOnData && this.#isDataGone)
+    return !this.recovery?.isStatusOnData || this.canRepeatData(this.#dataInPdus - 1)
   }
 
   repeat(out: TransmitVector, statSN: number): void {

@@ -107,7 +107,9 @@ export class SnackService {
     const r2t = task.dataOutTransfer?.firstOutstanding
     if (!r2t?.isSent || r2t.r2tSN < begRun || (runLength > 0 && r2t.r2tSN >= begRun + runLength)) {
       // It has been superseded or answered meanwhile: a recovery R2T follows, or the status.
-      return runLength > 0 && begRun + runLength <= task.firstDataSN && !task.isDone
+      const isSuperseded = runLength > 0 && begRun + runLength <= task.firstDataSN && !task.isDone
+      if (isSuperseded) this.#session.counters.r2tSnack++
+      return isSuperseded
     }
     this.#session.counters.r2tSnack++
     this.#connection.send(new QueuedR2T(task, r2t))
@@ -142,7 +144,7 @@ export class SnackService {
     } else if (!task.canResend) this.#notKept(pdu, task)
     else {
       this.#session.counters.rDataSnack++
-      if (task.resend(tag)) this.#connection.send(task)
+      if (task.resend(tag)) this.#session.resume(task)
     }
   }
 

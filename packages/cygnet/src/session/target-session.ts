@@ -541,19 +541,28 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   /** Sends the result of a task, or keeps it where it has no connection or is behind a fence. */
   #respond(task: IscsiTask): void {
     task.state = 'done'
+    // Its data is to be sent: it is not kept for a SNACK only.
+    this.#retained.remove(task)
     if (task.isSuspended || (!this.#fence.isClear && this.#fence.holds(task))) return
-    task.state = 'responding'
     const { connection } = task
-    if (!this.isFenced || !needsFence(task)) connection.send(task)
+    if (!this.isFenced || !needsFence(task)) this.#sendResponse(task)
     else {
       const send = (sent: () => void): void => {
+        // It may have been aborted, or have lost its connection, while it waited.
+        if (task.state !== 'done' || task.isSuspended || task.connection !== connection) {
+          sent()
+          return
+        }
         task.onSent = sent
-        // It may have lost its connection while it waited.
-        if (task.isSuspended || task.connection !== connection) sent()
-        else connection.send(task)
+        this.#sendResponse(task)
       }
       this.#fence.raise({ connection, lun: task.lun, send })
     }
+  }
+
+  #sendResponse(task: IscsiTask): void {
+    task.state = 'responding'
+    task.connection.send(task)
   }
 
   /** Fences matter: there are several connections, and it was agreed on (§13.23). */
