@@ -298,6 +298,30 @@ describe('ErrorRecoveryLevel 1', () => {
     pair.finish()
   })
 
+  test('§11.16.3 the response that answers an R-Data SNACK is lost: it is asked for by its StatSN', () => {
+    const pair = open()
+    pair.target.hold = true
+    const one = read(pair, 10_500)
+    pair.run()
+    pair.session.declareSegment(512)
+    pair.run()
+    pair.target.hold = false
+    let data = 0
+    let responses = 0
+    pair.fate = ({ name }) => {
+      if (name === 'SCSI Data-In' && ++data === 2) return 'drop'
+      return name === 'SCSI Response' && ++responses === 1 ? 'drop' : 'pass'
+    }
+    pair.target.finishHeld()
+    pair.run()
+    assert.equal(one.result, undefined)
+    pair.advance(5000)
+    assertRead(one)
+    assert.equal(pair.session.counters.statusSnack, 1)
+    assertNone(pair)
+    pair.finish()
+  })
+
   test('a SNACK without an answer is sent again, then the connection is given up', () => {
     const pair = open({ policy: { errorRecoveryLevel: 1, reopenLimitMs: 0 } })
     let count = 0

@@ -63,6 +63,8 @@ export class InitiatorTask implements Outgoing {
   isDataLost = false
   /** Of the last R-Data SNACK; its response must carry it. 0: none. */
   snackTag = 0
+  /** StatSN of a response that came before the one with that tag, and that stands for it until it comes. */
+  keptStatSN: Serial32 | undefined
   /** `connection.segmentation` when it was sent. */
   segmentation = 0
   /** How often the same was asked for by SNACK without an answer. */
@@ -144,6 +146,7 @@ export class InitiatorTask implements Outgoing {
     this.heldResponse = undefined
     this.isDataLost = false
     this.snackTag = 0
+    this.keptStatSN = undefined
     this.snacks = 0
     this.retries = 0
     this.deadline = 0

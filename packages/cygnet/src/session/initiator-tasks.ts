@@ -170,6 +170,7 @@ export class InitiatorTasks {
     task.state = 'active'
     task.heldResponse = undefined
     task.snackTag = 0
+    task.keptStatSN = undefined
     task.snacks = 0
     task.snackDeadline = Infinity
     task.proofDeadline = Infinity
@@ -259,6 +260,7 @@ export class InitiatorTasks {
     // After an R-Data SNACK the status comes in a SCSI Response.
     const isFinal = task.snackTag === 0
     const isNew = connection.countIn(header, true, !isFinal || task.receiver.hasGap)
+    if (isNew && !isFinal) task.keptStatSN = header.statSN
     if (isNew && isFinal && task.state === 'active') {
       task.heldResponse = { statSN: header.statSN, result: resultOfDataIn(header) }
     }
@@ -322,6 +324,7 @@ export class InitiatorTasks {
     }
     const isFinal = answersSnack(task, header)
     const isNew = connection.countIn(header, true, !isFinal || task.receiver.hasGap)
+    if (isNew && !isFinal) task.keptStatSN = header.statSN
     if (connection.state !== 'full-feature' || !isFinal || task.state !== 'active') return
     // The answer to an R-Data SNACK may have the StatSN of a response that came before (§11.16.3).
     if (!isNew && task.snackTag === 0) return

@@ -5,7 +5,7 @@ import { lostConnection } from './initiator-events.ts'
 import type { InitiatorLimits } from './initiator-limits.ts'
 import { type InitiatorTask, SOON } from './initiator-task.ts'
 import type { RecoveryCounters } from './recovery-counters.ts'
-import { sendDataAck, sendDataSnack, sendRDataSnack } from './snack-requests.ts'
+import { sendDataAck, sendDataSnack, sendRDataSnack, sendStatusSnack } from './snack-requests.ts'
 
 /**
  * Recovery of a task's data within its command (RFC 7143 §7.1.4.1, ErrorRecoveryLevel 1 and 2): what is missing is asked
@@ -38,6 +38,7 @@ export class TaskDataRecovery {
   #snackAll(task: InitiatorTask, connection: InitiatorConnection): void {
     task.segmentation = connection.segmentation
     task.receiver.restart()
+    if (task.heldResponse !== undefined) task.keptStatSN = task.heldResponse.statSN
     task.heldResponse = undefined
     task.snackTag++
     this.#counters.rDataSnack++
@@ -51,7 +52,9 @@ export class TaskDataRecovery {
       task.snackDeadline = task.isRead ? SOON : Infinity
       return false
     }
-    task.snackDeadline = Infinity
+    // The response with the SNACK tag has the StatSN of one that came: nothing else shows that it is lost.
+    const awaitsResponse = task.keptStatSN !== undefined && task.heldResponse === undefined
+    task.snackDeadline = awaitsResponse ? SOON : Infinity
     task.snacks = 0
     if (task.owedAckTag !== undefined) {
       this.#counters.dataAck++
@@ -72,6 +75,9 @@ export class TaskDataRecovery {
       if (++task.snacks >= snackTries) {
         this.#counters.fallbackToConnectionRecovery++
         connection.drop(lostConnection('data is missing, and the target does not send it again'))
+      } else if (!task.receiver.hasGap && task.keptStatSN !== undefined) {
+        this.#counters.statusSnack++
+        sendStatusSnack(connection, task.keptStatSN, 1)
       } else if (task.snackTag > 0) this.#snackAll(task, connection)
       else for (const run of task.receiver.gaps()) this.snack(task, connection, run)
     }
