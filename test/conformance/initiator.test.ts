@@ -592,6 +592,16 @@ describe('§7.1.4.3 connection recovery', () => {
   })
 })
 
+test('§7.7 a PDU against the rules ends every connection of the session, whatever the ErrorRecoveryLevel', () => {
+  for (const level of [0, 1, 2] as const) {
+    const target = openAt(level, 3)
+    const [, { initiatorTaskTag, cid }] = read(target, 512)
+    target.dataIn(cid, { initiatorTaskTag }, pattern(4096))
+    for (const one of [1, 2, 3]) assert.equal(target.line(one).connection.state, 'closed')
+    target.finish()
+  }
+})
+
 describe('§7.1.4.4 session recovery', () => {
   test('§7.15 the session is opened again with the same ISID and TSIH 0', () => {
     const target = openAt(0, 1, { policy: { reopenLimitMs: 60_000 } })

@@ -181,6 +181,19 @@ describe('§11.14 a logout', () => {
   })
 })
 
+test('§7.7 a format error ends every connection of the session, whatever the ErrorRecoveryLevel', () => {
+  for (const level of [0, 1, 2] as const) {
+    const session = new PeerSession({ level, connections: 3 })
+    const peer = session.at(2)
+    const tooLong = new Uint8Array(512 * 1024)
+    assert.deepEqual(peer.nopOut({}, tooLong), [])
+    assert.match(peer.lastReason, /data segment of 524288 bytes/)
+    for (const { connection } of session.peers) assert.equal(connection.state, 'closed')
+    assert.equal(session.target.sessions.size, 0)
+    session.finish()
+  }
+})
+
 describe('floods', () => {
   test('§6.3.4 a connection that is reinstated again and again leaves nothing behind', () => {
     for (const level of [0, 1, 2] as const) {

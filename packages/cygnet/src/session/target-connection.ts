@@ -404,7 +404,8 @@ export class TargetConnection extends Connection<TimerName, ConnectionEvent> imp
         if (this.state === 'login') {
           this.#life.loginReceived()
           this.#login.fail(refuse(LoginStatus.initiatorError, reason), undefined)
-        } else this.drop(reason)
+          // §7.7: a format error ends every connection of the session.
+        } else this.#session?.end('connection-lost', reason)
       }
     }
   }
