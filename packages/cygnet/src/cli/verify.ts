@@ -49,7 +49,8 @@ async function verify(url: string, options: VerifyCommandOptions): Promise<void>
   device.onEvent((event) => {
     if (event.kind === 'path-lost' || event.kind === 'path-restored') {
       paths.push(event.kind)
-      if (!options.json) process.stderr.write(`\r\u001b[K${event.kind}: ${event.path} (${event.reason})\n`)
+      if (!options.json)
+        process.stderr.write(`${clearLine()}${event.kind}: ${event.path} (${event.reason})\n`)
     }
   })
   const state = { isOver: false }
@@ -76,11 +77,14 @@ async function verify(url: string, options: VerifyCommandOptions): Promise<void>
   }
 }
 
+/** Takes away the line that shows how it goes. */
+const clearLine = (): string => (process.stderr.isTTY ? '\r\u001b[K' : '')
+
 function showLive({ meter }: VerifyRun): NodeJS.Timeout | undefined {
   if (!process.stderr.isTTY) return undefined
   return setInterval(() => {
     const text = `${formatCount(meter.requests)} requests, ${roundedSize(meter.bytes)}, ${(meter.elapsedMs / 1000).toFixed(0)} s`
-    process.stderr.write(`\r\u001b[K${text}`)
+    process.stderr.write(`${clearLine()}${text}`)
   }, SHOW_MS)
 }
 
@@ -96,7 +100,7 @@ function print(
     process.stdout.write(`${JSON.stringify({ ...load, checkedBytes, pathsLost, wrong: wrong ?? null })}\n`)
     return
   }
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K')
+  process.stderr.write(clearLine())
   process.stdout.write(
     `${formatCount(load.requests)} requests, ${roundedSize(load.bytes)}, in ${load.seconds.toFixed(1)} s; ${roundedSize(checkedBytes)} compared
 longest stall ${formatMs(load.latencyMs.max)}${pathsLost > 0 ? `, paths lost ${pathsLost} times` : ''}
