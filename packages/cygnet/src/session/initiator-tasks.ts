@@ -138,6 +138,9 @@ export class InitiatorTasks {
   #unsettle(task: InitiatorTask): void {
     const { connection } = task
     if (connection === undefined || task.state !== 'active') return
+    // Nothing more of it is wanted: its response need not be kept back any longer.
+    if (task.heldResponse !== undefined) connection.acknowledge(task.heldResponse.statSN)
+    if (task.keptStatSN !== undefined) connection.acknowledge(task.keptStatSN)
     connection.outstandingBytes -= task.weightBytes
     connection.taskCount--
     this.#session.taskLeft(connection)
