@@ -74,8 +74,12 @@ function pathsOf(counters: object): [string, number][] {
 }
 
 /** Paths that only the other role has. */
-const onlyInitiator: ReadonlySet<string> = new Set(['taskReplayed', 'taskNotReplayed'])
-const onlyTarget: ReadonlySet<string> = new Set(['recoveryR2T', 'commandDuplicate', 'time2RetainExpired'])
+const onlyInitiator: ReadonlySet<string> = new Set([
+  'taskReplayed',
+  'taskNotReplayed',
+  'fallbackToConnectionRecovery',
+])
+const onlyTarget: ReadonlySet<string> = new Set(['commandDuplicate', 'statusResent'])
 
 /** Recovery paths that never ran. */
 export function missingPaths(totals: Totals): string[] {

@@ -30,6 +30,8 @@ export type Step = StepTiming &
       }
     | { readonly kind: 'ping'; readonly group: 'control'; readonly lengthBytes: number }
     | { readonly kind: 'text'; readonly group: 'control' }
+    /** A new MaxRecvDataSegmentLength, in the middle of everything. */
+    | { readonly kind: 'declare'; readonly group: 'control'; readonly lengthBytes: number }
     | { readonly kind: 'addConnection'; readonly group: 'membership' }
     | { readonly kind: 'removeConnection'; readonly group: 'membership'; readonly nth: number }
     | { readonly kind: 'logOut'; readonly group: 'membership' }
@@ -99,6 +101,7 @@ const kinds = [
   ['manage', 2],
   ['ping', 3],
   ['text', 1],
+  ['declare', 1],
   ['addConnection', 1],
   ['removeConnection', 1],
   ['logOut', 0.5],
@@ -162,6 +165,8 @@ function drawStep(prng: Prng, kind: Step['kind'], waitMs: number, range: Range, 
       return { kind, group: 'management', waitMs, function: prng.pick(functions), lun: range.lun }
     case 'ping':
       return { kind, group: 'control', waitMs, lengthBytes: prng.pick([0, 10, 300]) }
+    case 'declare':
+      return { kind, group: 'control', waitMs, lengthBytes: prng.pick([512, 1024, 4096, 65_536]) }
     case 'removeConnection':
       return { kind, group: 'membership', waitMs, nth: prng.below(8) }
     case 'text':

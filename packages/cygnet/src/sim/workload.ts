@@ -188,6 +188,9 @@ export class Workload {
         session.text([['SendTargets', '']], (_pairs, failure) => done(failure))
         return
       }
+      case 'declare':
+        session.declareSegment(step.lengthBytes)
+        return
       case 'addConnection':
         session.addConnection()
         return

@@ -4,6 +4,7 @@ import {
   ahsLengthOf,
   BHS_BYTES,
   initiatorTaskTagOf,
+  isFinal,
   isImmediate,
   opcodeOf,
   RESERVED_TAG,
@@ -18,7 +19,7 @@ import { decodeScsiCommand } from '../../pdu/scsi-command.ts'
 import { decodeSnackRequest } from '../../pdu/snack.ts'
 import { decodeTaskManagementRequest } from '../../pdu/task-management.ts'
 import type { Pdu } from '../network.ts'
-import { cutPdus, type WireDigests, type WirePdu } from './cutter.ts'
+import { cutPdus, dataOf, type WireDigests, type WirePdu } from './cutter.ts'
 import { type LoginOutcome, LoginWatcher } from './login-watcher.ts'
 import { SessionRecord, type Solicited, TaskRecord } from './session-record.ts'
 
@@ -83,6 +84,7 @@ export class WireObserver {
   readonly #statuses = new Map<Serial32, string>()
   readonly #solicited = new Map<number, Solicited>()
   #sendLimits: Record<Direction, number> = { request: 8192, response: 8192 }
+  #declaredBytes: number | undefined
   #hasLoggedOut = false
 
   constructor(name: string, ledger: WireLedger) {
@@ -182,9 +184,20 @@ export class WireObserver {
         return
       }
       case Opcode.textRequest:
+        this.#newTask(session, pdu, opcode)
+        this.#declare(pdu)
+        return
       case Opcode.nopOut:
         if (initiatorTaskTagOf(pdu.view, pdu.start) !== RESERVED_TAG) this.#newTask(session, pdu, opcode)
     }
+  }
+
+  /** A new MaxRecvDataSegmentLength counts from the answer on; what is longer may come before that. */
+  #declare(pdu: WirePdu): void {
+    const match = /MaxRecvDataSegmentLength=(\d+)/.exec(new TextDecoder().decode(dataOf(pdu)))
+    if (match === null) return
+    this.#declaredBytes = Number(match[1])
+    this.#sendLimits.response = Math.max(this.#sendLimits.response, this.#declaredBytes)
   }
 
   #checkExpStatSN(pdu: WirePdu): void {
@@ -338,6 +351,13 @@ export class WireObserver {
         if (tag === RESERVED_TAG) this.#unnumbered(pdu)
         else this.#status(session, pdu, tag)
         return
+      case Opcode.textResponse:
+        this.#status(session, pdu, tag)
+        if (isFinal(pdu.view, pdu.start) && this.#declaredBytes !== undefined) {
+          this.#sendLimits.response = this.#declaredBytes
+          this.#declaredBytes = undefined
+        }
+        return
       case Opcode.asyncMessage:
         this.#numberedOnce(pdu, 'message')
         return
@@ -391,7 +411,6 @@ export class WireObserver {
     for (const digests of Object.values(this.#digests)) Object.assign(digests, { header, data })
     const limit = (keys: ReadonlyMap<string, string>): number =>
       Number(keys.get('MaxRecvDataSegmentLength') ?? 8192)
-    // A later text negotiation may change these; the simulator's targets and initiators only declare them anew.
     this.#sendLimits = { request: limit(outcome.keys), response: limit(outcome.declared) }
     const wrong = session.advance(expCmdSNOf(pdu), maxCmdSNOf(pdu))
     if (wrong !== undefined) this.#violation(pdu, wrong)
@@ -424,7 +443,10 @@ export class WireObserver {
   /** The response of a task: one for each. */
   #status(session: SessionRecord, pdu: WirePdu, tag: number): void {
     const statSN = statSNOf(pdu)
-    const isNew = this.#numberedOnce(pdu, `${opcodeName(opcodeOf(pdu.view, pdu.start))} ${tag}`)
+    const opcode = opcodeOf(pdu.view, pdu.start)
+    // After an R-Data SNACK, a status that came with the data comes by itself (§11.16.3).
+    const kind = opcode === Opcode.dataIn ? Opcode.scsiResponse : opcode
+    const isNew = this.#numberedOnce(pdu, `${opcodeName(kind)} ${tag}`)
     const task = session.tasks.get(tag)
     if (task === undefined) {
       this.#violation(pdu, `answers task ${tag}, which never was`)
