@@ -323,10 +323,15 @@ export class InitiatorSession
     this.management.abort(task)
   }
 
-  taskNotReassigned(): void {
+  /** Whatever has become of it there, it ends, before it may be sent again. */
+  taskNotReassigned(task: InitiatorTask): void {
     this.counters.taskReassignRefused++
-    this.counters.fallbackToSessionRecovery++
-    this.giveUpSession(lostConnection('the target refused to reassign a task'))
+    // The answer may have come together with the task's own response, which then counts.
+    this.management.takeBack(task, () =>
+      this.#outbox.afterwards(() => {
+        if (task.state === 'active') this.taskForgotten(task)
+      }),
+    )
   }
 
   taskLeft(connection: InitiatorConnection): void {

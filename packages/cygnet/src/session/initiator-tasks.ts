@@ -34,7 +34,7 @@ export interface TaskSession {
   /** Its task has taken too long: abort it. */
   taskTimedOut(task: InitiatorTask): void
   /** The target would not reassign a task, and did not. */
-  taskNotReassigned(): void
+  taskNotReassigned(task: InitiatorTask): void
   /** The connection has one task less. */
   taskLeft(connection: InitiatorConnection): void
   /** A deadline may have to be set. */
@@ -435,8 +435,10 @@ export class InitiatorTasks {
     task.isDataLost = true
     task.snackDeadline = Infinity
     this.#session.counters.fallbackWithinCommand++
-    if (task.heldResponse === undefined) return
-    task.connection?.acknowledge(task.heldResponse.statSN)
+    // After an R-Data SNACK the response is here no more, but it has come.
+    const statSN = task.heldResponse?.statSN ?? task.keptStatSN
+    if (statSN === undefined) return
+    task.connection?.acknowledge(statSN)
     this.#giveUpData(task)
   }
 
@@ -518,7 +520,10 @@ export class InitiatorTasks {
 
   #sweepProof(task: InitiatorTask, now: Instant): void {
     if (task.proofDeadline === SOON) task.proofDeadline = now + this.#session.limits.taskManagementTimeoutMs
-    else if (now >= task.proofDeadline) this.#session.taskNotReassigned()
+    else if (now >= task.proofDeadline) {
+      task.proofDeadline = Infinity
+      this.#session.taskNotReassigned(task)
+    }
   }
 
   /** §7.2.1: ExpCmdSN stays at a command that did not arrive, or whose place nothing fills. */

@@ -152,6 +152,15 @@ export class TaskManagementRequests {
 
   /** Ends a task: `task.endCode` says why. */
   abort(task: InitiatorTask): void {
+    this.#abort(task, () => this.#session.tasks.finishEnded(task))
+  }
+
+  /** Ends a task at the target alone; then `ended` decides what becomes of its request. */
+  takeBack(task: InitiatorTask, ended: () => void): void {
+    this.#abort(task, ended)
+  }
+
+  #abort(task: InitiatorTask, ended: () => void): void {
     const { tasks } = this.#session
     const { connection } = task
     if (task.state === 'waiting') tasks.finishEnded(task)
@@ -166,8 +175,8 @@ export class TaskManagementRequests {
         const isEnded =
           response === TaskManagementResponseCode.functionComplete ||
           response === TaskManagementResponseCode.taskDoesNotExist
-        if (isEnded) tasks.finishEnded(task)
-        else if (failure?.code !== LOST) this.#resetUnit(task)
+        if (isEnded) ended()
+        else if (failure?.code !== LOST) this.#resetUnit(task, ended)
       },
       task,
     )
@@ -178,14 +187,13 @@ export class TaskManagementRequests {
     this.#send(connection, TaskManagementFunction.taskReassign, 0n, done, task, task.receiver.expDataSN)
   }
 
-  #resetUnit(task: InitiatorTask): void {
-    const { tasks } = this.#session
+  #resetUnit(task: InitiatorTask, ended: () => void): void {
     const isSent = this.manage(
       TaskManagementFunction.logicalUnitReset,
       task.request.lun,
       (response, failure) => {
         if (task.state === 'done') return
-        if (response === TaskManagementResponseCode.functionComplete) tasks.finishEnded(task)
+        if (response === TaskManagementResponseCode.functionComplete) ended()
         else if (failure?.code !== LOST)
           this.#session.giveUpSession(
             lostConnection('a task does not end, and a reset of its unit did not help'),
