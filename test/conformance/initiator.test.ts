@@ -21,6 +21,7 @@ import {
   type RawTargetOptions,
   type Request,
 } from '../../packages/cygnet/src/session/raw-target.test-helper.ts'
+import { SessionPair } from '../../packages/cygnet/src/session/session-pair.test-helper.ts'
 
 const RESERVED = 0xffff_ffff
 const { abortTaskSet, abortTask, logicalUnitReset, taskReassign } = TaskManagementFunction
@@ -443,6 +444,19 @@ describe('§7 recovery within a command and a connection', () => {
     assert.deepEqual([codeOf(first), codeOf(second)], ['status', 'status'])
     target.finish()
   })
+})
+
+test('§7.8 a header digest error ends the connection', () => {
+  const pair = new SessionPair({ digests: { header: ['CRC32C'], data: ['None'] } }).open()
+  const pending = pair.execute({ cdb: new Uint8Array(16) })
+  pair.fate = ({ fromTarget, bytes }) => {
+    if (fromTarget) bytes[3] = 1
+    return 'pass'
+  }
+  pair.run()
+  assert.equal(pair.session.counters.digestErrorHeader, 1)
+  assert.deepEqual(pair.session.connections, [])
+  assert.equal(pending.result?.kind, 'failed')
 })
 
 describe('§11.5 task management', () => {
