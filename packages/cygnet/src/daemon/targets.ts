@@ -1,6 +1,9 @@
+import { CygnetError } from '../base/errors.ts'
 import type { BufferPool } from '../base/pool.ts'
+import { finishAtomicWrite } from '../device/atomic-writes.ts'
 import { DiskUnit } from '../device/disk-unit.ts'
 import { TargetPortGroups } from '../device/target-port-groups.ts'
+import type { DurableRecords } from '../store/durable-records.ts'
 import type { DiskIO } from '../store/disk-io.ts'
 import type { AccessRule } from '../target/access.ts'
 import { parseAddressRange } from '../target/address-range.ts'
@@ -54,7 +57,8 @@ async function openTarget(state: TargetState, surroundings: TargetSurroundings):
     state.groups.map((group, i) => [group, state.paths[i] ?? 'optimized']),
   )
   const disks = await openDisks(io, state.luns)
-  const units = new Map(disks.map((disk) => [disk.lun, unitOf(disk, state.name, portGroups, surroundings)]))
+  const units = new Map<number, DiskUnit>()
+  for (const disk of disks) units.set(disk.lun, await unitOf(disk, state.name, portGroups, surroundings))
   const target = new IscsiTarget({
     name: state.name,
     alias: state.alias,
@@ -70,15 +74,16 @@ async function openTarget(state: TargetState, surroundings: TargetSurroundings):
   return { state, disks, units, target }
 }
 
-function unitOf(
+async function unitOf(
   disk: OpenDisk,
   targetName: string,
   portGroups: TargetPortGroups,
   { pool, records }: TargetSurroundings,
-): DiskUnit {
+): Promise<DiskUnit> {
   const { store, blockSizeBytes, readOnly, lun, traits } = disk
   const identity = unitIdentity(targetName, lun)
   const itsRecords = records.open(disk, identity)
+  if (itsRecords) await finishWrites(itsRecords, disk)
   return new DiskUnit({
     store,
     pool,
@@ -90,6 +95,17 @@ function unitOf(
     identity,
     portGroups,
     ...(itsRecords && { records: itsRecords }),
+  })
+}
+
+/** @throws {CygnetError} STORE_FAILED where a write that a crash has interrupted can still not be finished */
+function finishWrites(records: DurableRecords, { store, name }: OpenDisk): Promise<void> {
+  return new Promise((resolve, reject) => {
+    finishAtomicWrite(records, store, (error) => {
+      if (!error) return resolve()
+      const message = `An interrupted write to ${name} cannot be finished: check the medium.`
+      reject(new CygnetError('STORE_FAILED', message, { cause: error.cause }))
+    })
   })
 }
 

@@ -1,5 +1,7 @@
 import { get8 } from '../scsi/fields.ts'
 import { Opcode, ServiceAction } from '../scsi/opcodes.ts'
+import type { AtomicWrites } from './atomic-writes.ts'
+import { writeAtomicRow } from './atomic-writes.ts'
 import type { Command } from './command-table.ts'
 import { CommandFlag } from './command-table.ts'
 import type { DiskAtomic } from './disk-atomic.ts'
@@ -39,6 +41,8 @@ export interface DiskParts {
   readonly sanitize: Sanitize
   readonly format: FormatUnit
   readonly canRenewKey: boolean
+  /** Only where they can be kept whole. */
+  readonly atomicWrites: AtomicWrites | undefined
   /** UNMAP exists only where the store can release space. */
   readonly canUnmap: boolean
   readonly reservations: Reservations
@@ -61,6 +65,7 @@ export const diskCommands = (parts: DiskParts): Command[] => [
   ...writeRows(parts),
   ...(parts.canUnmap ? [unmapRow(parts)] : []),
   ...(parts.door.isRemovable ? [preventAllowRow(parts.door)] : []),
+  ...(parts.atomicWrites ? [writeAtomicRow(parts.atomicWrites)] : []),
   ...defectCommands,
   formatRow(parts.format),
   ...sanitizeCommands(parts.sanitize, { trim: parts.canUnmap, renewKey: parts.canRenewKey }),

@@ -14,6 +14,7 @@ import {
   VpdPage,
 } from '../scsi/vpd.ts'
 import type { Nexus } from '../scsi/task.ts'
+import { ATOMIC_BLOCKS } from './atomic-writes.ts'
 import type { DiskMedium } from './disk-medium.ts'
 import type { Operation } from './operation.ts'
 import type { InquirySource } from './primary-commands.ts'
@@ -57,16 +58,18 @@ export class DiskInquiry implements InquirySource {
   readonly #identity: Required<UnitIdentity>
   readonly #portGroups: TargetPortGroups
   readonly #isRemovable: boolean
+  readonly #canWriteAtomic: boolean
   readonly #pages: ReadonlyMap<number, (nexus: Nexus) => Uint8Array>
 
   constructor(
     medium: DiskMedium,
     identity: UnitIdentity,
     portGroups: TargetPortGroups,
-    isRemovable: boolean,
+    traits: { readonly isRemovable: boolean; readonly canWriteAtomic: boolean },
   ) {
     this.#medium = medium
-    this.#isRemovable = isRemovable
+    this.#isRemovable = traits.isRemovable
+    this.#canWriteAtomic = traits.canWriteAtomic
     this.#portGroups = portGroups
     this.#identity = { vendor: 'CYGNET', product: 'Virtual Disk', revision: '1', ...identity }
     const { store } = medium
@@ -127,7 +130,9 @@ export class DiskInquiry implements InquirySource {
       unmapDescriptors: trim ? UNMAP_DESCRIPTORS : 0,
       unmapGranularityBlocks: trim ? Math.max(1, store.geometry.trimGranularityBytes / blockBytes) : 0,
       writeSameBlocks: WRITE_SAME_BLOCKS,
-      writeSameNonZero: true,
+      writeSameNonZero: false,
+      atomicBlocks: this.#canWriteAtomic ? ATOMIC_BLOCKS : 0,
+      atomicGranularityBlocks: this.#canWriteAtomic ? 2 ** physicalExponent : 0,
     }
   }
 

@@ -89,8 +89,13 @@ export class DiskProvisioning {
     const medium = this.#medium
     const flags = get8(task.cdb, 1)
     if (!medium.locate(op, WRITE_SAME_BLOCKS)) return
-    // WSNZ: zero does not mean "to the last block" here.
-    if (op.blocks === 0) return op.check(invalidCdbField(cdbBlocksAt(task.cdb), 7))
+    if (op.blocks === 0) {
+      // To the last block (WSNZ = 0), unless that is more than one command does.
+      const rest = medium.blocks - op.lba
+      if (rest === 0) return op.check(illegalRequest(AdditionalSense.lbaOutOfRange))
+      if (rest > WRITE_SAME_BLOCKS) return op.check(invalidCdbField(cdbBlocksAt(task.cdb), 7))
+      medium.locateRange(op, op.lba, rest)
+    }
     if (flags & WriteSameBit.unmap && !medium.isThin) return op.check(invalidCdbField(1, 3))
     if (task.cdb[0] === Opcode.writeSame16 && flags & WriteSameBit.noData) {
       return medium.locks.acquire(op, 'shared', this.#zero)

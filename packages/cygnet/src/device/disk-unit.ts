@@ -6,6 +6,7 @@ import { SenseKey } from '../scsi/sense.ts'
 import type { Nexus } from '../scsi/task.ts'
 import type { BackingStore } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
+import { AtomicWrites } from './atomic-writes.ts'
 import type { TableEntry } from './command-table.ts'
 import type { NexusLoss } from './logical-unit.ts'
 import { CommandFlag, CommandTable } from './command-table.ts'
@@ -76,6 +77,7 @@ export class DiskUnit extends DeviceServer {
   readonly #cache: DiskCache
   readonly #door: MediumDoor
   readonly #changes: MediumChanges
+  readonly #atomicWrites: AtomicWrites
   readonly #portGroups: TargetPortGroups
   readonly #readOnly: boolean
 
@@ -107,6 +109,8 @@ export class DiskUnit extends DeviceServer {
       new WholeMediumJob(medium, this.newOperation()),
       options.records,
     )
+    this.#atomicWrites = new AtomicWrites(medium, this.newOperation(), options.records)
+    const canWriteAtomic = store.can.atomicWrites === true || options.records !== undefined
     const portGroups = options.portGroups ?? new TargetPortGroups([[1, 'optimized']])
     this.#portGroups = portGroups
     portGroups.onChange((cause) => this.attention(AdditionalSense.asymmetricAccessStateChanged, cause))
@@ -117,7 +121,10 @@ export class DiskUnit extends DeviceServer {
     this.gate = reservations
     this.table = new CommandTable(
       diskCommands({
-        about: new DiskInquiry(medium, options.identity, portGroups, this.#door.isRemovable),
+        about: new DiskInquiry(medium, options.identity, portGroups, {
+          isRemovable: this.#door.isRemovable,
+          canWriteAtomic,
+        }),
         modes: this.#modes,
         cache: this.#cache,
         readWrite: new DiskReadWrite(medium),
@@ -129,6 +136,7 @@ export class DiskUnit extends DeviceServer {
         door: this.#door,
         sanitize: new Sanitize(medium, this.#changes),
         format: new FormatUnit(medium, this.#changes),
+        atomicWrites: canWriteAtomic ? this.#atomicWrites : undefined,
         canRenewKey: store.can.renewKey === true,
         canUnmap: medium.isThin,
         reservations,
@@ -206,7 +214,8 @@ export class DiskUnit extends DeviceServer {
   }
 
   close(done: () => void): void {
-    this.#changes.close(() => this.#cache.whenIdle(() => this.#medium.store.close(() => done())))
+    const closeStore = (): void => this.#medium.store.close(() => done())
+    this.#changes.close(() => this.#atomicWrites.close(() => this.#cache.whenIdle(closeStore)))
   }
 }
 

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { get16, get32, set32 } from '../scsi/fields.ts'
 import { cdbLength, Opcode, ServiceAction } from '../scsi/opcodes.ts'
+import type { Done } from '../store/backing-store.ts'
+import type { DurableRecords } from '../store/durable-records.ts'
 import { cdbOf, senseOf, TestDisk } from './disk.test-helper.ts'
 
 const ALL = 0
@@ -37,8 +39,18 @@ function listed(data: Uint8Array, descriptorBytes: number): number[][] {
   return list
 }
 
+/** With a place for records, there is WRITE ATOMIC. */
+class NoRecords implements DurableRecords {
+  get(): unknown {
+    return undefined
+  }
+  set(_name: string, _value: unknown, done: Done): void {
+    done(undefined)
+  }
+}
+
 /** A disk that has every command there is. */
-const fullDisk = (): TestDisk => new TestDisk(64, { removable: true })
+const fullDisk = (): TestDisk => new TestDisk(64, { removable: true, records: new NoRecords() })
 
 describe('REPORT SUPPORTED OPERATION CODES', () => {
   it('lists every command once, with its length, and whether it has a service action', () => {

@@ -80,6 +80,8 @@ export const noLimits: BlockLimits = {
   unmapGranularityBlocks: 0,
   writeSameBlocks: 0,
   writeSameNonZero: true,
+  atomicBlocks: 0,
+  atomicGranularityBlocks: 0,
 }
 
 /** A SCSI disk in memory that answers as it is told to. */
@@ -271,7 +273,7 @@ export class FakeDisk implements ScsiExecutor {
           { association: 0, type: 1, codeSet: 2, value: new TextEncoder().encode(this.serialNumber) },
         ]),
       [VpdPage.blockLimits]: () => this.limits && encodeBlockLimits(0, this.limits),
-      [VpdPage.blockDeviceCharacteristics]: () => encodeBlockCharacteristics(0),
+      [VpdPage.blockDeviceCharacteristics]: () => encodeBlockCharacteristics(0, false, false),
       [VpdPage.logicalBlockProvisioning]: () => encodeProvisioning(0, this.thin),
     }
     const page = pages[get8(cdb, 2)]?.()

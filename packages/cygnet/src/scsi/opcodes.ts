@@ -40,6 +40,7 @@ export const Opcode = {
   preFetch16: 0x90,
   synchronizeCache16: 0x91,
   writeSame16: 0x93,
+  writeAtomic16: 0x9c,
   serviceActionIn16: 0x9e,
   reportLuns: 0xa0,
   maintenanceIn: 0xa3,

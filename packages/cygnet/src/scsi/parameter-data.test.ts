@@ -157,6 +157,8 @@ describe('VPD pages', () => {
       unmapGranularityBlocks: 8,
       writeSameBlocks: 2 ** 33,
       writeSameNonZero: true,
+      atomicBlocks: 256,
+      atomicGranularityBlocks: 8,
     }
     assert.deepEqual(decodeBlockLimits(encodeBlockLimits(0, limits)), limits)
     assert.equal(decodeBlockLimits(encodeBlockLimits(0, limits).subarray(0, 63)), undefined)

@@ -168,6 +168,10 @@ export interface BlockLimits {
   readonly writeSameBlocks: number
   /** WSNZ: WRITE SAME of zero blocks (up to the last) is refused. */
   readonly writeSameNonZero: boolean
+  /** 0: there is no WRITE ATOMIC (16). */
+  readonly atomicBlocks: number
+  /** Of its LBA and length. */
+  readonly atomicGranularityBlocks: number
 }
 
 /** B0h (SBC-4 §6.6.4). */
@@ -184,6 +188,9 @@ export function encodeBlockLimits(peripheral: number, limits: BlockLimits): Uint
   // UGAVALID: the granules begin at LBA 0.
   set32(bytes, 32, limits.unmapGranularityBlocks > 0 ? 0x8000_0000 : 0)
   set64(bytes, 36, limits.writeSameBlocks)
+  set32(bytes, 44, limits.atomicBlocks)
+  set32(bytes, 48, limits.atomicGranularityBlocks)
+  set32(bytes, 52, limits.atomicGranularityBlocks)
   return bytes
 }
 
@@ -200,6 +207,8 @@ export function decodeBlockLimits(bytes: Uint8Array): BlockLimits | undefined {
     unmapDescriptors: get32(bytes, 24),
     unmapGranularityBlocks: get32(bytes, 28),
     writeSameBlocks: get64(bytes, 36),
+    atomicBlocks: get32(bytes, 44),
+    atomicGranularityBlocks: get32(bytes, 52),
   }
 }
 

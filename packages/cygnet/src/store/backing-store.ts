@@ -43,6 +43,8 @@ export interface StoreCapabilities {
   readonly extents: boolean
   /** `renewKey` is there: bytes are kept encrypted. */
   readonly renewKey?: boolean
+  /** No write is ever found half done, not even after a crash. */
+  readonly atomicWrites?: boolean
 }
 
 /** Bit flags of a write. */

@@ -13,7 +13,14 @@ export interface MemoryStoreOptions {
 /** Some 5 to 10 ms of copying. */
 const TURN_BYTES = 64 * 1024 * 1024
 
-const CAPABILITIES: StoreCapabilities = { write: true, trim: true, volatileCache: false, extents: true }
+const CAPABILITIES: StoreCapabilities = {
+  write: true,
+  trim: true,
+  volatileCache: false,
+  extents: true,
+  // After a crash there is nothing to be found.
+  atomicWrites: true,
+}
 
 /**
  * A sparse disk in memory: chunks come into being when first written, an absent chunk reads as zeroes. Nothing outlives
