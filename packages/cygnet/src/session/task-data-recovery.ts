@@ -25,7 +25,9 @@ export class TaskDataRecovery {
     if (count === 0 || task.isDataLost) return
     this.#counters.sequenceError++
     if (task.isRead) task.snackDeadline = SOON
-    if (task.segmentation !== connection.segmentation) {
+    // R2Ts are not cut; Data-In of a bidirectional command comes after the last of them.
+    const isData = task.isRead && task.sentBytes >= task.request.dataOutBytes
+    if (isData && task.segmentation !== connection.segmentation) {
       this.#snackAll(task, connection)
       return
     }
