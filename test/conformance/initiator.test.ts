@@ -8,6 +8,7 @@ import { decodeLogoutRequest } from '../../packages/cygnet/src/pdu/logout.ts'
 import { decodeNopOut } from '../../packages/cygnet/src/pdu/nop.ts'
 import { Opcode } from '../../packages/cygnet/src/pdu/opcodes.ts'
 import { decodeScsiCommand, type ScsiCommand } from '../../packages/cygnet/src/pdu/scsi-command.ts'
+import { encodeScsiResponse } from '../../packages/cygnet/src/pdu/scsi-response.ts'
 import { decodeSnackRequest, type SnackRequest } from '../../packages/cygnet/src/pdu/snack.ts'
 import {
   decodeTaskManagementRequest,
@@ -72,6 +73,20 @@ const read = (target: RawTarget, lengthBytes: number): [Executed, ScsiCommand & 
 
 const codeOf = ({ result }: Executed): string | undefined =>
   result?.kind === 'failed' ? result.code : result?.kind
+
+const goodResponse = {
+  bidirectionalReadOverflow: false,
+  bidirectionalReadUnderflow: false,
+  residualOverflow: false,
+  residualUnderflow: false,
+  response: 0,
+  status: 0,
+  dataSegmentLength: 0,
+  snackTag: 0,
+  expDataSN: 0,
+  bidirectionalReadResidualCount: 0,
+  residualCount: 0,
+}
 
 /** No unsolicited data beyond what is immediate. */
 const R2T_FIRST: readonly Pair[] = [
@@ -506,6 +521,40 @@ describe('§11.5 task management', () => {
     assert.equal(response, 0)
     assert.equal(codeOf(executed), 'TASK_ABORTED')
     target.finish()
+  })
+})
+
+describe('RFC 7144 below iSCSIProtocolLevel 2', () => {
+  const keys: readonly Pair[] = [['iSCSIProtocolLevel', '1']]
+
+  test('RFC 7144 §5.1.1, §6.3 below level 2 no priority and none of the new functions is sent', () => {
+    const target = open({ keys })
+    target.execute({ priority: 5 })
+    const [command] = target.poll()
+    assert.equal(command?.view.getUint8(2), 0)
+    const failures: unknown[] = []
+    for (const code of [10, 11, 12])
+      target.session.manage(code, 0, (_response, failure) => failures.push(failure))
+    assert.deepEqual(managementOf(target.poll()), [])
+    assert.equal(failures.filter((failure) => failure !== undefined).length, 3)
+    target.finish()
+  })
+
+  test('RFC 7144 §5.2.1 below level 2 a status qualifier is ignored', () => {
+    for (const [level, expected] of [
+      ['1', 0],
+      ['2', 0x1234],
+    ] as const) {
+      const target = open({ keys: [['iSCSIProtocolLevel', level]] })
+      const [executed, { initiatorTaskTag }] = read(target, 0)
+      const numbers = target.numbers(1)
+      target.send(1, (view, at) => {
+        encodeScsiResponse(view, at, { ...goodResponse, ...numbers, initiatorTaskTag, status: 8 })
+        view.setUint16(at + 8, 0x1234)
+      })
+      assert.equal(executed.result?.kind === 'status' && executed.result.statusQualifier, expected)
+      target.finish()
+    }
   })
 })
 
