@@ -2,7 +2,8 @@ import { formatPortalAddress } from '../session/portal-address.ts'
 import type { DeviceEvent } from './block-device.ts'
 import type { Initiator } from './initiator.ts'
 import { parsePortal, type SessionOptions } from './options.ts'
-import { type PathPlan, PathSet } from './path-set.ts'
+import type { PathPlan } from './path.ts'
+import { PathSet } from './path-set.ts'
 import type { Timing } from './scsi-executor.ts'
 import type { Session } from './session.ts'
 import { parseIscsiUrl } from './url.ts'
@@ -14,6 +15,11 @@ export interface PathOptions {
    * targets, whose LUN is the first one's where they have none. Default: the one way that was named.
    */
   readonly paths?: 'discover' | readonly string[]
+}
+
+/** Where to log in, and the LUN there, where it is not the first place's. */
+interface Place extends SessionOptions {
+  readonly lun?: number
 }
 
 /** With another path to go, a silent one is given up soon: a pause of all I/O stays under five seconds. */
@@ -44,19 +50,23 @@ export async function openPaths(
   }
   const places =
     all.paths === 'discover' ? await discoverPlaces(initiator, base) : named(base, all.paths ?? [])
-  const plans = [base, ...places].map((place): PathPlan<Session> => {
-    const name = formatPortalAddress({ host: place.host, port: place.port ?? 3260 })
-    return { name, open: () => initiator.openSession(place) }
+  const plans = [base, ...places].map((place: Place): PathPlan<Session> => {
+    const { host, port = 3260, lun = all.lun, ...options } = place
+    return {
+      name: formatPortalAddress({ host, port }),
+      lun,
+      open: (isid) => initiator.openSession({ ...options, host, port, ...(isid && { isid }) }),
+    }
   })
-  return PathSet.open({ plans, lun: all.lun, timing, waitLimitMs: all.reopenLimitMs, onEvent })
+  return PathSet.open({ plans, timing, waitLimitMs: all.reopenLimitMs, onEvent })
 }
 
 /** @throws {CygnetError} ADDRESS_INVALID, URL_INVALID */
-function named(base: SessionOptions, paths: readonly string[]): SessionOptions[] {
+function named(base: SessionOptions, paths: readonly string[]): Place[] {
   return paths.map((text) => {
     if (!/^iscsi:\/\//i.test(text)) return elsewhere(base, parsePortal(text))
-    const { host, port, target } = parseIscsiUrl(text)
-    return elsewhere({ ...base, target }, { host, port })
+    const { host, port, target, lun } = parseIscsiUrl(text)
+    return { ...elsewhere({ ...base, target }, { host, port }), ...(lun !== undefined && { lun }) }
   })
 }
 

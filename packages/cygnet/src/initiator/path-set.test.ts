@@ -2,15 +2,22 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CygnetError } from '../base/errors.ts'
 import { Opcode } from '../scsi/opcodes.ts'
+import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { SenseKey } from '../scsi/sense.ts'
 import type { DeviceEvent } from './block-device.ts'
-import { check, FakeDisk, FakeTiming } from './fake-disk.test-helper.ts'
-import { PathSet, type PathSession } from './path-set.ts'
+import { attention, check, FakeDisk, FakeTiming } from './fake-disk.test-helper.ts'
+import type { PathSession } from './path.ts'
+import { PathSet } from './path-set.ts'
 import { ScsiDisk } from './scsi-disk.ts'
 import type { ScsiCommand } from './scsi-executor.ts'
 
+let nextIsid = 1
+
 /** A session to a fake disk, which can be cut. */
 class FakeSession implements PathSession {
+  readonly isid: Uint8Array
+  readonly target = 'iqn.2026-11.test:disk'
+  readonly portalGroupTag: number
   readonly ended: Promise<CygnetError | undefined>
   commands = 0
   /** Commands are taken and never answered, until the session is cut. */
@@ -19,9 +26,19 @@ class FakeSession implements PathSession {
   readonly #disk: FakeDisk
   readonly #cut = Promise.withResolvers<CygnetError | undefined>()
 
-  constructor(disk: FakeDisk) {
+  constructor(
+    disk: FakeDisk,
+    portalGroupTag: number,
+    isid: Uint8Array = Uint8Array.of(0x80, 0, 0, 0, 0, nextIsid++),
+  ) {
     this.#disk = disk
+    this.portalGroupTag = portalGroupTag
+    this.isid = isid
     this.ended = this.#cut.promise
+  }
+
+  get isOpen(): boolean {
+    return !this.isClosed
   }
 
   async execute(command: ScsiCommand) {
@@ -52,8 +69,15 @@ class Network {
   /** The session of each path, the last that was opened. */
   readonly sessions: (FakeSession | undefined)[]
   readonly isDown: boolean[]
+  /** Portal groups of the paths. */
+  groups: number[]
+  /** Path and ISID of every login. */
+  readonly logins: [path: number, isid: Uint8Array][] = []
+  luns: number[]
 
   constructor(disks: FakeDisk[]) {
+    this.groups = disks.map((_, index) => index + 1)
+    this.luns = disks.map(() => 0)
     this.disks = disks
     this.sessions = disks.map(() => undefined)
     this.isDown = disks.map(() => false)
@@ -63,15 +87,16 @@ class Network {
     return PathSet.open({
       plans: this.disks.map((disk, index) => ({
         name: `path ${index}`,
-        open: () => {
+        lun: this.luns[index] ?? 0,
+        open: (isid: Uint8Array | undefined) => {
           if (this.isDown[index])
             return Promise.reject(new CygnetError('CONNECT_FAILED', `path ${index} is down.`))
-          const session = new FakeSession(disk)
+          const session = new FakeSession(disk, this.groups[index] ?? 0, isid)
           this.sessions[index] = session
+          this.logins.push([index, session.isid])
           return Promise.resolve(session)
         },
       })),
-      lun: 0,
       timing: this.timing,
       waitLimitMs,
       onEvent: (event) => this.events.push(event),
@@ -94,6 +119,13 @@ const two = (): Network => {
   const disk = new FakeDisk()
   return new Network([disk, disk])
 }
+/** Only timers are left: until an event of a kind. */
+const untilEvent = (network: Network, kind: DeviceEvent['kind']): Promise<number> =>
+  network.timing.runUntil(
+    (async () => {
+      while (!network.events.some((event) => event.kind === kind)) await turn()
+    })(),
+  )
 const diskOn = (paths: PathSet<FakeSession>, { timing }: Network): Promise<ScsiDisk> =>
   ScsiDisk.open({ executor: paths, timing, lun: 0, release: () => paths.close() })
 
@@ -174,7 +206,13 @@ test('and fail when that takes too long, or who waits gives up', async () => {
   controller.abort(new Error('enough'))
   await assert.rejects(given, /enough/)
   assert.equal(await network.timing.runUntil(read), 3000)
-  await assert.rejects(read, { code: 'CONNECT_FAILED' })
+  await assert.rejects(read, { code: 'PATHS_LOST', message: /path 0 is down, path 1 is down/ })
+  await assert.rejects(disk.read(0, 512), { code: 'PATHS_LOST' }, 'at once')
+  network.isDown.fill(false)
+  await untilEvent(network, 'path-restored')
+  await disk.read(0, 512)
+  network.cut(0)
+  network.cut(1)
   // It tries to flush.
   await network.timing.runUntil(disk.close())
   assert.equal(network.timing.timers, 0)
@@ -219,4 +257,117 @@ test('a path in standby is not used, and asked again', async () => {
   await disk.read(0, 512)
   await disk.read(0, 512)
   assert.equal(far.log.length, 1)
+})
+
+/** A write of ones to block 0 that path 0 has taken and not answered when it is cut. */
+async function cutInWrite(network: Network): Promise<ScsiDisk> {
+  const disk = await diskOn(await network.open(), network)
+  const [first] = network.sessions
+  if (first) first.isStuck = true
+  const write = disk.write(0, new Uint8Array(512).fill(1))
+  const other = disk.write(512, new Uint8Array(512).fill(1))
+  await turn()
+  network.cut(0)
+  await Promise.all([write, other])
+  return disk
+}
+
+test('after a path is lost, a write on top of one that may still land waits; others do not', async () => {
+  const network = two()
+  await using disk = await cutInWrite(network)
+  const [bytes] = network.disks.map((one) => one.bytes)
+  assert.ok(bytes)
+  await disk.read(0, 512)
+  await disk.write(1024, new Uint8Array(512).fill(2))
+  const newer = Promise.allSettled([
+    disk.write(0, new Uint8Array(512).fill(2)),
+    disk.write(512, new Uint8Array(512).fill(2)),
+  ])
+  await turn()
+  assert.ok(bytes[0] === 1 || bytes[512] === 1, 'one of them was on path 0')
+  assert.equal(await network.timing.runUntil(newer), 2000)
+  assert.deepEqual([bytes[0], bytes[512]], [2, 2])
+})
+
+test('and goes on as soon as the lost session is reinstated', async () => {
+  const network = two()
+  await using disk = await cutInWrite(network)
+  network.isDown[0] = false
+  const newer = Promise.all([
+    disk.write(0, new Uint8Array(512).fill(2)),
+    disk.write(512, new Uint8Array(512).fill(2)),
+  ])
+  assert.equal(await network.timing.runUntil(newer), 200, 'the first try')
+  const [first, , again] = network.logins
+  assert.deepEqual(again, first, 'the same path, the same ISID')
+})
+
+test('or at once, by another portal of its portal group', async () => {
+  const network = two()
+  network.groups = [1, 1]
+  await using disk = await cutInWrite(network)
+  const newer = Promise.all([
+    disk.write(0, new Uint8Array(512).fill(2)),
+    disk.write(512, new Uint8Array(512).fill(2)),
+  ])
+  assert.equal(await network.timing.runUntil(newer), 0)
+  const [lost, beside, fence] = network.logins
+  assert.deepEqual(fence, [1, lost?.[1]], 'the ISID of path 0, at the portal of path 1')
+  assert.notDeepEqual(beside?.[1], lost?.[1])
+})
+
+test('a target that asks for a logout loses the path, and gets it back', async () => {
+  const network = two()
+  await using disk = await diskOn(await network.open(), network)
+  await network.sessions[0]?.close()
+  await untilEvent(network, 'path-restored')
+  assert.deepEqual(
+    network.events.map(({ kind }) => kind),
+    ['path-lost', 'path-restored'],
+  )
+  await disk.read(0, 512)
+})
+
+test('what every path reports is heard once; the next time it is news again', async () => {
+  const [near, far] = [new FakeDisk(), new FakeDisk()]
+  far.bytes = near.bytes
+  const network = new Network([near, far])
+  await using disk = await diskOn(await network.open(), network)
+  const heard: string[] = []
+  disk.onEvent(({ kind }) => heard.push(kind))
+  for (const one of [near, far])
+    one.answers.push({ opcode: Opcode.read10, answer: attention(AdditionalSense.reservationsPreempted) })
+  for (let i = 0; i < 4; i++) await disk.read(0, 512)
+  assert.deepEqual(heard, ['reservation-lost'])
+  near.answers.push({ opcode: Opcode.read10, answer: attention(AdditionalSense.reservationsPreempted) })
+  for (let i = 0; i < 2; i++) await disk.read(0, 512)
+  assert.equal(heard.length, 2)
+})
+
+test('a capacity that changed while no path was up is noticed', async () => {
+  const network = two()
+  await using disk = await diskOn(await network.open(), network)
+  const sizes: number[] = []
+  disk.onEvent((event) => event.kind === 'capacity-changed' && sizes.push(event.sizeBytes))
+  network.cut(0)
+  network.cut(1)
+  await turn()
+  const [unit] = network.disks
+  assert.ok(unit)
+  unit.capacity = { ...unit.capacity, blocks: 2048 }
+  network.isDown.fill(false)
+  await untilEvent(network, 'path-restored')
+  await disk.read(0, 512)
+  assert.deepEqual(sizes, [2048 * 512])
+})
+
+test('a path may have another LUN', async () => {
+  const network = two()
+  network.luns = [0, 5]
+  await using disk = await diskOn(await network.open(), network)
+  const [unit] = network.disks
+  unit?.log.splice(0)
+  await disk.read(0, 512)
+  await disk.read(0, 512)
+  assert.deepEqual(unit?.log.map(({ lun }) => lun).toSorted(), [0, 5])
 })

@@ -1,66 +1,24 @@
 import { CygnetError } from '../base/errors.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
-import { decodeSense, SenseKey } from '../scsi/sense.ts'
+import type { Capacity16 } from '../scsi/capacity.ts'
+import { decodeSense, encodeSense, SenseKey } from '../scsi/sense.ts'
 import { ScsiStatus } from '../scsi/status.ts'
 import { accessStateCodes } from '../scsi/target-port-groups.ts'
 import type { ScsiStatusResult } from '../session/scsi-request.ts'
-import { accessRank, readAccessState } from './alua.ts'
+import { AttentionEchoes } from './attention-echoes.ts'
 import type { DeviceEvent } from './block-device.ts'
-import { readIdentity, unitName } from './disk-facts.ts'
+import { Path, type PathOwner, type PathPlan, type PathSession } from './path.ts'
+import { PathFence } from './path-fence.ts'
 import type { ScsiCommand, ScsiExecutor, Timing } from './scsi-executor.ts'
-import { ScsiUnit } from './scsi-unit.ts'
-
-/** A session as a path. */
-export interface PathSession extends ScsiExecutor {
-  /** How it ended: undefined after `close`. */
-  readonly ended: Promise<CygnetError | undefined>
-  close(): Promise<void>
-}
-
-/** A way to the logical unit, and how to go it. */
-export interface PathPlan<S extends PathSession = PathSession> {
-  /** For people: the portal. */
-  readonly name: string
-  /** Logs in. */
-  open(): Promise<S>
-}
+import { Waiters } from './waiters.ts'
 
 export interface PathSetOptions<S extends PathSession = PathSession> {
   readonly plans: readonly PathPlan<S>[]
-  readonly lun: number
   readonly timing: Timing
   /** For how long commands wait when there is no path, in milliseconds. */
   readonly waitLimitMs: number
   readonly onEvent: (event: DeviceEvent) => void
 }
-
-interface Path<S extends PathSession> {
-  readonly plan: PathPlan<S>
-  /** Undefined while it is down. */
-  session: S | undefined
-  /** One of `accessStateCodes`. */
-  state: number
-  cancelRetry: (() => void) | undefined
-  retryMs: number
-}
-
-interface Waiter {
-  resolve(): void
-  reject(error: Error): void
-}
-
-const FIRST_RETRY_MS = 200
-const LAST_RETRY_MS = 2000
-/** How long until a path that is not ready for commands is asked again. */
-const ASK_AGAIN_MS = 500
-
-/** Failures of the way, not of the command. Whether the command was carried out nobody knows. */
-const pathFailures: ReadonlySet<string> = new Set([
-  'CONNECTION_LOST',
-  'SESSION_LOST',
-  'SESSION_CLOSED',
-  'TASK_LOST',
-])
 
 /** Additional sense of a path that takes no commands at the moment, and what state that is. */
 const refusedStates: Readonly<Record<number, number>> = {
@@ -70,30 +28,35 @@ const refusedStates: Readonly<Record<number, number>> = {
 }
 
 /**
- * Several ways to one logical unit, which must be the same at the end of each (VPD 83). Commands go round robin over the
- * paths whose asymmetric access state is the best; those on a path that is lost go on another one, unless doing
- * them twice could do harm. Lost paths are opened again in the background. With no path left commands wait for so
- * long, and then fail.
+ * Several ways to one logical unit, which must be the same at the end of each (VPD 83h). Commands go round robin over the
+ * paths whose asymmetric access state is the best.
+ *
+ * - A command that was on its way when its path was lost goes on another one, unless doing it twice could do harm: it
+ *   fails then. What keeps late writes of the lost session from doing harm is in `PathFence`.
+ * - Lost paths are opened again in the background, with growing delays.
+ * - With no path that takes commands, they wait. After `waitLimitMs` those that wait fail with PATHS_LOST, and so do new ones
+ *   at once, until a path is back.
+ * - A unit attention that every path reports is passed on once.
  */
-export class PathSet<S extends PathSession = PathSession> implements ScsiExecutor {
+export class PathSet<S extends PathSession = PathSession> implements ScsiExecutor, PathOwner<S> {
   readonly #options: PathSetOptions<S>
-  readonly #paths: Path<S>[]
-  #unitName = ''
+  readonly #paths: readonly Path<S>[]
+  readonly #fence: PathFence
+  readonly #echoes = new AttentionEchoes()
+  readonly #waiters = new Waiters()
+  #unitName: string | undefined
+  #capacity: Capacity16 | undefined
   #next = 0
-  #waiters: Waiter[] = []
   #cancelLimit: (() => void) | undefined
-  #lastFailure = new CygnetError('CONNECTION_LOST', 'There is no path to the device.')
+  /** Why there is no path: set when commands have waited for long enough. */
+  #givenUp: CygnetError | undefined
+  #lastFailure: CygnetError | undefined
   #isClosed = false
 
   private constructor(options: PathSetOptions<S>) {
     this.#options = options
-    this.#paths = options.plans.map((plan) => ({
-      plan,
-      session: undefined,
-      state: accessStateCodes.optimized,
-      cancelRetry: undefined,
-      retryMs: FIRST_RETRY_MS,
-    }))
+    this.#fence = new PathFence(options.timing)
+    this.#paths = options.plans.map((plan) => new Path(plan, this))
   }
 
   /**
@@ -102,14 +65,15 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
    */
   static async open<S extends PathSession>(options: PathSetOptions<S>): Promise<PathSet<S>> {
     const set = new PathSet(options)
-    const outcomes = await Promise.allSettled(set.#paths.map((path) => set.#bringUp(path)))
+    const outcomes = await Promise.allSettled(set.#paths.map((path) => path.open()))
     const errors = outcomes.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []))
     const mismatch = errors.find((error) => error instanceof CygnetError && error.code === 'PATHS_DIFFER')
     if (mismatch !== undefined || errors.length === set.#paths.length) {
       await set.close()
       throw mismatch ?? errors[0]
     }
-    for (const path of set.#paths) if (!path.session) set.#retryLater(path)
+    for (const [index, path] of set.#paths.entries())
+      if (outcomes[index]?.status === 'rejected') path.retryLater()
     return set
   }
 
@@ -122,19 +86,27 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
     /* oxlint-disable no-await-in-loop -- each try follows from the one before */
     for (;;) {
       command.signal?.throwIfAborted()
+      if (this.#isClosed) throw closed()
+      if (this.#fence.holds(command)) {
+        await this.#fence.wait(command.signal)
+        continue
+      }
       const path = this.#choose()
       const session = path?.session
       if (path === undefined || session === undefined) {
         await this.#untilThereIsAPath(command.signal)
         continue
       }
+      const attention = path.takeAttention()
+      if (attention !== undefined) return attentionOf(attention)
+      const { lun } = path.plan
       try {
-        const result = await session.execute(command)
-        if (result.status !== ScsiStatus.checkCondition || !this.#isRefusedByPath(path, result)) return result
+        const result = await session.execute(command.lun === lun ? command : { ...command, lun })
+        if (result.status !== ScsiStatus.checkCondition || !this.#concernsPath(path, result)) return result
       } catch (error) {
-        if (!(error instanceof CygnetError) || !pathFailures.has(error.code) || this.#isClosed) throw error
-        this.#lost(path, session, error)
-        if (command.replay !== 'safe') throw error
+        if (this.#isClosed || !this.#isWorthAnother(error, session, command)) throw error
+        this.#fence.add(command, session)
+        if (!session.isOpen) path.lost(session, error as CygnetError)
       }
     }
     /* oxlint-enable no-await-in-loop */
@@ -144,9 +116,75 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
   async close(): Promise<void> {
     this.#isClosed = true
     this.#cancelLimit?.()
-    for (const path of this.#paths) path.cancelRetry?.()
-    this.#failWaiters(new CygnetError('SESSION_CLOSED', 'The device was closed.'))
+    for (const path of this.#paths) path.close()
+    this.#fence.close(closed())
+    this.#waiters.fail(closed())
     await Promise.all(this.sessions.map((session) => session.close()))
+  }
+
+  // PathOwner
+
+  get timing(): Timing {
+    return this.#options.timing
+  }
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  checkUnit(path: Path<S>, unitName: string): void {
+    this.#unitName ??= unitName
+    if (unitName === this.#unitName) return
+    throw new CygnetError(
+      'PATHS_DIFFER',
+      `${path.plan.name} leads to another logical unit (${unitName}) than the other paths (${this.#unitName}): name only portals of the same one.`,
+    )
+  }
+
+  hasNewCapacity(capacity: Capacity16): boolean {
+    const known = this.#capacity
+    this.#capacity = capacity
+    return (
+      known !== undefined && (known.blocks !== capacity.blocks || known.blockBytes !== capacity.blockBytes)
+    )
+  }
+
+  opened(path: Path<S>, session: S, before: S | undefined): void {
+    if (before === undefined) return
+    if (isReinstatement(before, session)) this.#fence.settle(before)
+    this.#options.onEvent({ kind: 'path-restored', path: path.plan.name, reason: 'logged in again' })
+  }
+
+  async lost(path: Path<S>, session: S, error: CygnetError): Promise<void> {
+    this.#lastFailure = error
+    this.#options.onEvent({ kind: 'path-lost', path: path.plan.name, reason: error.message })
+    // Those that were on their way say so in this turn.
+    await new Promise<void>((resolve) => this.timing.schedule(resolve, 0))
+    if (this.#fence.hasDoubts(session)) await this.#reinstate(session)
+  }
+
+  notOpened(error: CygnetError): void {
+    this.#lastFailure = error
+  }
+
+  usable(): void {
+    this.#cancelLimit?.()
+    this.#cancelLimit = undefined
+    this.#givenUp = undefined
+    this.#waiters.wake()
+  }
+
+  /** Ends what a lost session left at the target, by another portal of the same portal group. */
+  async #reinstate(lost: S): Promise<void> {
+    const beside = this.#paths.find(({ session }) => session && isSamePort(session, lost))
+    if (beside === undefined) return
+    try {
+      const session = await beside.plan.open(lost.isid)
+      if (isReinstatement(lost, session)) this.#fence.settle(lost)
+      await session.close()
+    } catch (error) {
+      // Time settles it then.
+      if (!(error instanceof CygnetError)) throw error
+    }
   }
 
   /** The next one among the best. */
@@ -154,145 +192,82 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
     let best: Path<S> | undefined
     let bestRank = Infinity
     const count = this.#paths.length
+    let bestAt = 0
     for (let i = 0; i < count; i++) {
-      const path = this.#paths[(this.#next + i) % count]
-      const rank = path?.session === undefined ? undefined : accessRank[path.state]
+      const at = (this.#next + i) % count
+      const path = this.#paths[at]
+      const rank = path?.rank
       if (path === undefined || rank === undefined || rank >= bestRank) continue
       best = path
       bestRank = rank
+      bestAt = at
     }
-    if (best) this.#next = (this.#paths.indexOf(best) + 1) % count
+    this.#next = (bestAt + 1) % count
     return best
   }
 
-  /** Logs in, checks that it is the same unit, and asks how good the path is. */
-  async #bringUp(path: Path<S>): Promise<void> {
-    const session = await path.plan.open()
-    try {
-      const { timing, lun } = this.#options
-      const unit = new ScsiUnit({ executor: session, timing, lun, busyLimitMs: ASK_AGAIN_MS })
-      const identity = await readIdentity(unit)
-      const name = unitName(identity)
-      if (this.#unitName === '') this.#unitName = name
-      if (name !== this.#unitName) {
-        throw new CygnetError(
-          'PATHS_DIFFER',
-          `${path.plan.name} leads to another logical unit (${name}) than the other paths (${this.#unitName}).`,
-        )
-      }
-      path.state = await readAccessState(unit, identity)
-      if (this.#isClosed) throw new CygnetError('SESSION_CLOSED', 'The device was closed.')
-    } catch (error) {
-      await session.close()
-      throw error
-    }
-    path.session = session
-    path.retryMs = FIRST_RETRY_MS
-    void this.#watch(path, session)
-    if (accessRank[path.state] === undefined) this.#askAgainLater(path)
-    else this.#wakeWaiters()
-  }
-
-  async #watch(path: Path<S>, session: S): Promise<void> {
-    const error = await session.ended
-    if (error && !this.#isClosed) this.#lost(path, session, error)
-  }
-
-  #lost(path: Path<S>, session: S, error: CygnetError): void {
-    // Many commands may say so, and of a session that has a successor by now.
-    if (path.session !== session) return
-    path.session = undefined
-    this.#lastFailure = error
-    this.#options.onEvent({ kind: 'path-lost', path: path.plan.name, reason: error.message })
-    void session.close()
-    this.#retryLater(path)
-  }
-
-  #retryLater(path: Path<S>): void {
-    if (this.#isClosed) return
-    const delayMs = path.retryMs
-    path.retryMs = Math.min(2 * delayMs, LAST_RETRY_MS)
-    path.cancelRetry = this.#options.timing.schedule(() => void this.#retry(path), delayMs)
-  }
-
-  async #retry(path: Path<S>): Promise<void> {
-    try {
-      await this.#bringUp(path)
-      this.#options.onEvent({ kind: 'path-restored', path: path.plan.name, reason: 'logged in again' })
-    } catch (error) {
-      if (error instanceof CygnetError) this.#lastFailure = error
-      this.#retryLater(path)
-    }
-  }
-
-  /** The device server takes no commands by this path at the moment, or says that this has changed. */
-  #isRefusedByPath(path: Path<S>, { sense }: ScsiStatusResult): boolean {
-    const data = decodeSense(sense)
-    if (
-      data?.key === SenseKey.unitAttention &&
-      data.additional === AdditionalSense.asymmetricAccessStateChanged
-    ) {
-      void this.#askState(path)
+  /** The command found no answer: whether another path may find one. */
+  #isWorthAnother(error: unknown, session: S, command: ScsiCommand): boolean {
+    if (!(error instanceof CygnetError)) {
+      // Given up, and perhaps not before the session was.
+      if (!session.isOpen) this.#fence.add(command, session)
       return false
+    }
+    if (session.isOpen) return error.code === 'TASK_LOST' && command.replay === 'safe'
+    if (command.replay === 'safe') return true
+    this.#fence.add(command, session)
+    return false
+  }
+
+  /** A check condition that is about the path, or that was heard by another one: the command is sent again. */
+  #concernsPath(path: Path<S>, { sense }: ScsiStatusResult): boolean {
+    const data = decodeSense(sense)
+    if (data?.key === SenseKey.unitAttention) {
+      if (data.additional === AdditionalSense.asymmetricAccessStateChanged) void path.askState()
+      const up = this.#paths.filter(({ session }) => session !== undefined)
+      return !this.#echoes.isNews(data.additional, path, up, this.timing.now())
     }
     const state = data?.key === SenseKey.notReady ? refusedStates[data.additional] : undefined
     if (state === undefined) return false
-    path.state = state
-    this.#askAgainLater(path)
+    path.refused(state)
     return true
   }
 
-  #askAgainLater(path: Path<S>): void {
-    path.cancelRetry?.()
-    path.cancelRetry = this.#options.timing.schedule(() => void this.#askState(path), ASK_AGAIN_MS)
-  }
-
-  async #askState(path: Path<S>): Promise<void> {
-    const { session } = path
-    if (session === undefined || this.#isClosed) return
-    const { timing, lun } = this.#options
-    const unit = new ScsiUnit({ executor: session, timing, lun, busyLimitMs: ASK_AGAIN_MS })
-    try {
-      path.state = await readAccessState(unit, await readIdentity(unit))
-    } catch (error) {
-      // The session's end is told elsewhere; any other failure leaves the state as it was.
-      if (!(error instanceof CygnetError)) throw error
-    }
-    if (path.session !== session) return
-    if (accessRank[path.state] === undefined) this.#askAgainLater(path)
-    else this.#wakeWaiters()
-  }
-
   #untilThereIsAPath(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#isClosed) return Promise.reject(new CygnetError('SESSION_CLOSED', 'The device was closed.'))
-    this.#cancelLimit ??= this.#options.timing.schedule(() => {
-      this.#cancelLimit = undefined
-      this.#failWaiters(this.#lastFailure)
-    }, this.#options.waitLimitMs)
-    return new Promise((resolve, reject) => {
-      const stop = (): void => waiter.reject(signal?.reason as Error)
-      const waiter: Waiter = {
-        resolve: () => {
-          signal?.removeEventListener('abort', stop)
-          resolve()
-        },
-        reject: (error) => {
-          signal?.removeEventListener('abort', stop)
-          reject(error)
-        },
-      }
-      signal?.addEventListener('abort', stop, { once: true })
-      this.#waiters.push(waiter)
-    })
+    if (this.#givenUp) return Promise.reject(this.#givenUp)
+    this.#cancelLimit ??= this.timing.schedule(() => this.#giveUp(), this.#options.waitLimitMs)
+    return this.#waiters.wait(signal)
   }
 
-  #wakeWaiters(): void {
-    this.#cancelLimit?.()
+  #giveUp(): void {
     this.#cancelLimit = undefined
-    for (const waiter of this.#waiters.splice(0)) waiter.resolve()
-  }
-
-  #failWaiters(error: CygnetError): void {
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error)
+    const states = this.#paths.map(({ plan, session }) => `${plan.name} ${session ? 'is up' : 'is down'}`)
+    const why = this.#lastFailure ? ` ${this.#lastFailure.message}` : ''
+    this.#givenUp = new CygnetError(
+      'PATHS_LOST',
+      `No path has taken commands for ${this.#options.waitLimitMs} ms: ${states.join(', ')}.${why}`,
+      { cause: this.#lastFailure },
+    )
+    this.#waiters.fail(this.#givenUp)
   }
 }
+
+const closed = (): CygnetError => new CygnetError('SESSION_CLOSED', 'The device was closed.')
+
+/** Sessions with one portal group: one ISID cannot have two of them (RFC 7143 §4.4.3). */
+const isSamePort = (one: PathSession, other: PathSession): boolean =>
+  one.target === other.target && one.portalGroupTag === other.portalGroupTag
+
+const isReinstatement = (lost: PathSession, session: PathSession): boolean =>
+  isSamePort(lost, session) && lost.isid.every((byte, index) => byte === session.isid[index])
+
+/** What the unit has said already, as an answer. */
+const attentionOf = (additional: number): ScsiStatusResult => ({
+  kind: 'status',
+  status: ScsiStatus.checkCondition,
+  statusQualifier: 0,
+  sense: encodeSense({ key: SenseKey.unitAttention, additional }, false),
+  dataInBytes: 0,
+  dataInResidualBytes: 0,
+  dataOutResidualBytes: 0,
+})
