@@ -8,6 +8,7 @@ import { decodeLogoutRequest } from '../../packages/cygnet/src/pdu/logout.ts'
 import { decodeNopOut } from '../../packages/cygnet/src/pdu/nop.ts'
 import { Opcode } from '../../packages/cygnet/src/pdu/opcodes.ts'
 import { decodeScsiCommand, type ScsiCommand } from '../../packages/cygnet/src/pdu/scsi-command.ts'
+import { encodeReject } from '../../packages/cygnet/src/pdu/reject.ts'
 import { encodeScsiResponse } from '../../packages/cygnet/src/pdu/scsi-response.ts'
 import { decodeSnackRequest, type SnackRequest } from '../../packages/cygnet/src/pdu/snack.ts'
 import {
@@ -428,6 +429,20 @@ describe('§7 recovery within a command and a connection', () => {
     assert.equal(codeOf(executed), 'status')
     assert.deepEqual(executed.request.dataIn, pattern(1536))
     assert.equal(read(target, 0)[1].expStatSN, serialAdd(expStatSN, 1))
+    target.finish()
+  })
+
+  test('§7.8 a command whose SNACK is rejected waits for its status, and fails', () => {
+    const target = openAt(1)
+    const [executed, { initiatorTaskTag }] = read(target, 1024)
+    const [snack] = target.dataIn(1, { initiatorTaskTag, dataSN: 1, bufferOffset: 512 }, pattern(512, 512))
+    assert.ok(snack?.opcode === Opcode.snackRequest)
+    const header = new Uint8Array(snack.view.buffer.slice(0, 48))
+    const pdu = { reason: 3, dataSN: 0, dataSegmentLength: 48, ...target.numbers(1) }
+    target.send(1, (view, at) => encodeReject(view, at, pdu), header)
+    assert.equal(codeOf(executed), undefined)
+    target.respond(1, { initiatorTaskTag, status: 2, expDataSN: 2 }, new Uint8Array([0, 0]))
+    assert.equal(executed.result?.kind === 'status' && executed.result.status, 2)
     target.finish()
   })
 

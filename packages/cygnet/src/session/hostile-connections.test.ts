@@ -227,6 +227,23 @@ describe('floods', () => {
     assert.deepEqual(names(abort), ['Task Management Function Response'])
     assertGoesOn(session, [1, 2])
   })
+
+  test('§4.2.2.1 so are task management functions, whatever another connection does', () => {
+    const session = new PeerSession({ limits: { immediateDepth: 4 } })
+    const { logicalUnitReset, abortTaskSet } = TaskManagementFunction
+    const write = { write: true, expectedDataTransferLength: 512 }
+    // The functions wait for its data.
+    session.at(1).command(fakeCdb(FakeOpcode.write, 512), write)
+    for (let round = 0; round < 100; round++) {
+      const answers = session.at(1).taskManagement({ function: abortTaskSet })
+      if (round >= 4) assert.equal(asReject(answers[0]).reason, RejectReason.immediateCommandReject)
+    }
+    const reset = session.at(2).taskManagement({ function: logicalUnitReset })
+    assert.ok(!names(reset).includes('Reject'))
+    const more = session.at(2).taskManagement({ function: logicalUnitReset })
+    assert.equal(asReject(more[0]).reason, RejectReason.immediateCommandReject)
+    session.finish()
+  })
 })
 
 describe('§4.2.2.2 an ExpStatSN of the future', () => {

@@ -1,7 +1,13 @@
 /** RFC 7143 §7.2.2, §11.5.1: TASK REASSIGN where there is nothing to reassign. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { LogoutReason, TaskManagementFunction, TaskManagementResponseCode as Response } from '../pdu/codes.ts'
+import {
+  LogoutReason,
+  SnackType,
+  TaskManagementFunction,
+  TaskManagementResponseCode as Response,
+} from '../pdu/codes.ts'
+import { encodeSnackRequest } from '../pdu/snack.ts'
 import { FakeOpcode, fakeCdb, pattern } from './fake-target.test-helper.ts'
 import { PeerSession } from './peer-session.test-helper.ts'
 import {
@@ -131,6 +137,27 @@ describe('at ErrorRecoveryLevel 2', () => {
       [0, 512, 1024, 1536],
     )
     assertGoesOn(session, [1])
+  })
+
+  test('§7.2.2 a SNACK tag does not survive the reassignment', () => {
+    const session = new PeerSession({ level: 2, limits: { time2Wait: 0 } })
+    const expStatSN = session.at(2).expStatSN ?? 0
+    const read = { read: true, expectedDataTransferLength: 512, initiatorTaskTag: TAG }
+    session.at(2).command(fakeCdb(FakeOpcode.read, 0, 512), read)
+    const snack = { type: SnackType.rData, lun: 0n, initiatorTaskTag: TAG, targetTransferTag: 7, expStatSN }
+    const peer = session.at(2)
+    const again = peer.exchange(
+      peer.wire((view, at) => encodeSnackRequest(view, at, { ...snack, begRun: 0, runLength: 0 })),
+    )
+    assert.equal(asScsi(again.at(-1)).snackTag, 7)
+    session.lose(2)
+    session.at(1).logout({ reasonCode: LogoutReason.removeConnectionForRecovery, cid: 2, expStatSN })
+    const [response, ...answers] = reassign(session, 1, TAG)
+    assert.equal(asTask(response).response, Response.functionComplete)
+    const last = answers.at(-1)
+    if (last?.name === 'SCSI Response') assert.equal(asScsi(last).snackTag, 0)
+    else assert.ok(asDataIn(last).hasStatus)
+    session.finish()
   })
 
   test('§11.5.1 a task management function, and a request that is not immediate, are not reassigned', () => {

@@ -390,7 +390,8 @@ export class InitiatorTasks {
 
   /** Something of the task has come: what waited for it goes on. */
   #dataCame(task: InitiatorTask, connection: InitiatorConnection): void {
-    if (!this.#data.dataCame(task, connection)) return
+    // §7.8: what is lost is not waited for, only the status.
+    if (!task.isDataLost && !this.#data.dataCame(task, connection)) return
     if (task.heldResponse !== undefined) this.#complete(task, connection)
   }
 
