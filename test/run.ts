@@ -29,6 +29,7 @@ const fileStages = {
     atOnce: 2,
     fileTimeoutMs: 120_000,
   },
+  simulation: { files: ['sim/**/*.test.ts'], atOnce: 2, fileTimeoutMs: 240_000 },
   property: { files: ['test/property/**/*.test.ts'], atOnce: 2, fileTimeoutMs: 180_000 },
   conformance: { files: ['test/conformance/**/*.test.ts'], atOnce: 1, fileTimeoutMs: 300_000 },
   interop: { files: ['test/interop/**/*.test.ts'], atOnce: 1, fileTimeoutMs: 480_000 },

@@ -40,7 +40,16 @@ const NOTHING = {
   expects: undefined,
 }
 
-export function makeCommand(step: CommandStep, model: ModelDisk, blockBytes: number): Command {
+export interface UnitTraits {
+  readonly blockBytes: number
+  readonly writeCache: boolean
+}
+
+export function makeCommand(
+  step: CommandStep,
+  model: ModelDisk,
+  { blockBytes, writeCache }: UnitTraits,
+): Command {
   const { kind, lun } = step
   const tagged = { lun, attribute: step.attribute, priority: step.priority, replay: 'safe' } as const
   if (kind === 'flush')
@@ -65,7 +74,7 @@ export function makeCommand(step: CommandStep, model: ModelDisk, blockBytes: num
       return {
         ...range,
         writes,
-        isDurable: step.fua,
+        isDurable: step.fua || !writeCache,
         request: { ...tagged, cdb, dataOut: slicesOf(data, step.slices) },
       }
     }

@@ -68,6 +68,11 @@ export class SimDisk implements DiskIO {
     this.#dirty.clear()
   }
 
+  /** What would be there after a crash at this moment, of the sectors that were not written since they were synced. */
+  get medium(): Uint8Array {
+    return this.#medium
+  }
+
   isRunning(generation: number): boolean {
     return generation === this.#generation
   }

@@ -163,3 +163,23 @@ describe('after a crash', () => {
     assert.deepEqual(fixture.model.possible(0), [0, number])
   })
 })
+
+describe('what is on the medium', () => {
+  const check = (medium: number, wasFlushed: boolean): string | undefined => {
+    const fixture = new Fixture()
+    fixture.written()
+    fixture.written()
+    if (wasFlushed) fixture.model.endFlush(fixture.model.beginFlush())
+    fixture.begin()
+    return fixture.model.checkDurable(fixture.bytes(medium), 0, 1)
+  }
+
+  test('may be anything before a flush', () => {
+    for (const number of [0, 1, 2, 3]) assert.equal(check(number, false), undefined)
+  })
+
+  test('is what was flushed, or newer', () => {
+    for (const number of [2, 3]) assert.equal(check(number, true), undefined)
+    for (const number of [0, 1, 9]) assert.match(check(number, true) ?? '', /holds write/)
+  })
+})

@@ -143,6 +143,18 @@ export class ModelDisk {
     }
   }
 
+  /** Why what is on the medium is not what was promised of `count` sectors, or undefined. */
+  checkDurable(medium: Uint8Array, sector = 0, count = this.sectors): string | undefined {
+    const words = wordsOf(medium)
+    for (let at = sector; at < sector + count; at++) {
+      const number = words[at * WORDS] as number
+      const values = this.#values[at] as Value[]
+      if (!values.some((value) => value.number === number && !value.isGone))
+        return `sector ${at} of the medium holds write ${number}, which a flush has left behind`
+    }
+    return undefined
+  }
+
   /** What was not flushed may be there or not; nothing that was begun goes on. */
   crash(): void {
     this.#crashedAt = this.#tick++

@@ -103,6 +103,8 @@ export class Simulation {
         plan,
         queue,
         models: this.#models,
+        mediumOf: (lun) => (this.#disks[lun] as SimDisk).medium,
+        writeCache: scenario.writeCache,
         blockBytes: scenario.blockBytes,
         violation: (what) => this.#violation(what),
         takeOrder: () => ++this.#order,

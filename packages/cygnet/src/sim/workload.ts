@@ -30,6 +30,10 @@ export interface WorkloadOptions {
   readonly plan: InitiatorPlan
   readonly queue: EventQueue
   readonly models: readonly ModelDisk[]
+  /** What is on the medium of a unit's disk. */
+  readonly mediumOf: (lun: number) => Uint8Array
+  /** Off: every write is durable when it is acknowledged. */
+  readonly writeCache: boolean
   readonly blockBytes: number
   readonly violation: (what: string) => void
   /** This initiator has reset logical units: all where undefined. */
@@ -237,9 +241,9 @@ export class Workload {
   // Commands
 
   #issue(step: CommandStep, tries: number): void {
-    const { models, blockBytes } = this.#options
+    const { models } = this.#options
     const model = models[step.lun] as ModelDisk
-    const command = makeCommand(step, model, blockBytes)
+    const command = makeCommand(step, model, this.#options)
     const { sector, sectors, writes, reads, expects, kind } = command
     let isOver = false
     const issued: Issued = {
@@ -310,6 +314,12 @@ export class Workload {
     if (read) this.#checkRead(issued, model, read, result)
     if (write) model.acknowledge(write, command.isDurable)
     if (flush !== undefined) model.endFlush(flush)
+    const medium = this.#options.mediumOf(issued.lun)
+    const lost =
+      flush !== undefined
+        ? model.checkDurable(medium)
+        : command.isDurable && model.checkDurable(medium, command.sector, command.sectors)
+    if (lost) this.#violation(issued, lost)
   }
 
   #checkRead(issued: Issued, model: ModelDisk, read: ModelRead, result: ScsiStatusResult): void {
