@@ -33,6 +33,8 @@ export const debianPackages = {
   nbdkit: 'nbdkit',
   'qemu-system-x86_64': 'qemu-system-x86',
   mmdebstrap: 'mmdebstrap',
+  losetup: 'mount',
+  mount: 'mount',
   mke2fs: 'e2fsprogs',
   e2fsck: 'e2fsprogs',
   tshark: 'tshark',
