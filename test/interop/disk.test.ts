@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { openSync, closeSync, writeSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
-import { connect, type DiskOptions } from '../../packages/cygnet/src/initiator.ts'
+import { connect, type DiskOptions, Reservations } from '../../packages/cygnet/src/initiator.ts'
 import { exerciseDisk } from '../support/disk-model.ts'
 import { startIstgt } from '../support/istgt.ts'
 import { peerPath, requirePeers } from '../support/peer.ts'
@@ -89,9 +89,37 @@ test('tgt', { timeout: TIMEOUT_MS }, async (t) => {
       const target = await startTgt(scratch, { images: [image], size: '64M', blockSize })
       await judge(inner, scratch, target.url(), blockSize)
       await assert.rejects(connect(target.url().replace(/1$/, '0')), { code: 'NO_DEVICE' })
+      if (blockSize === 512) await inner.test('reservations', () => judgeReservations(target.url()))
     })
   }
 })
+
+/** Two initiators and a reservation. */
+async function judgeReservations(url: string): Promise<void> {
+  await using first = await connect(url)
+  await using second = await connect(url)
+  const [ours, theirs] = [new Reservations(first), new Reservations(second)]
+  await ours.register('00000000000000a1')
+  await ours.take('00000000000000a1', 3)
+  const { registrations } = await theirs.status()
+  assert.deepEqual(
+    registrations.map(({ key, holds }) => [key, holds]),
+    [['00000000000000a1', 3]],
+  )
+  await first.write(0, new Uint8Array(512).fill(1))
+  await assert.rejects(second.write(0, new Uint8Array(512)), { code: 'RESERVATION_CONFLICT' })
+  await theirs.register('00000000000000b2')
+  await theirs.preempt('00000000000000b2', '00000000000000a1', 3)
+  const events: string[] = []
+  first.onEvent(({ kind }) => events.push(kind))
+  await assert.rejects(first.write(0, new Uint8Array(512)), { code: 'RESERVATION_CONFLICT' })
+  await second.write(0, new Uint8Array(512).fill(2))
+  await theirs.clear('00000000000000b2')
+  assert.deepEqual((await ours.status()).registrations, [])
+  assert.deepEqual(await first.read(0, 1), Uint8Array.of(2))
+  // Told at the latest with the first command that had no conflict (SAM-5 §5.3.3).
+  assert.ok(events.includes('reservation-lost'), events.join())
+}
 
 test('istgt', { timeout: TIMEOUT_MS }, async (t) => {
   if (!requirePeers(t, 'istgt', 'cmp')) return
@@ -113,6 +141,11 @@ test('our own target', { timeout: TIMEOUT_MS }, async (t) => {
       await judge(inner, scratch, target.url(), blockSize)
     })
   }
+
+  await t.test('reservations', async (inner) => {
+    const target = await startCygnet(new Scratch(inner), { memory: '16M' })
+    await judgeReservations(target.url())
+  })
 
   await t.test('COMPARE AND WRITE, by two at once: one wins', async (inner) => {
     const target = await startCygnet(new Scratch(inner), { memory: '16M' })

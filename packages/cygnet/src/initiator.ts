@@ -33,6 +33,7 @@ export type {
   SessionOptions,
 } from './initiator/options.ts'
 export type { ByteStream, InitiatorRuntime, StreamHandler, Transport } from './initiator/ports.ts'
+export { Reservations } from './initiator/reservations.ts'
 export { ScsiDisk } from './initiator/scsi-disk.ts'
 export { ScsiError } from './initiator/scsi-error.ts'
 export type { ExecuteOptions, Session, SessionFacts } from './initiator/session.ts'

@@ -132,6 +132,31 @@ test('bench measures and verify finds nothing wrong', async () => {
   )
 })
 
+test('reserve: a registration is the same one in the next call, and keeps others out', async () => {
+  const reserve = async (...args: string[]): Promise<Result> => cygnet(['reserve', url, ...args])
+  const key = ['--reservation-key', 'abc']
+  assert.match((await reserve()).stdout.toString(), /^Nobody is registered/)
+  assert.equal((await reserve('register', ...key)).code, 0)
+  const taken = await reserve('take', ...key, '--type', 'exclusive-access', '--json')
+  assert.equal(taken.code, 0, taken.stderr)
+  const { registrations } = JSON.parse(taken.stdout.toString()) as {
+    registrations: Record<string, unknown>[]
+  }
+  assert.deepEqual(
+    [registrations.length, registrations[0]?.['key'], registrations[0]?.['holds']],
+    [1, '0000000000000abc', 3],
+  )
+  const refused = await cygnet(['copy', 'image', url])
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /somebody else has reserved the device/)
+  const other = ['--reservation-key', '77', '--isid', '80aaaaaaaaaa']
+  await reserve('register', ...other)
+  const preempted = await reserve('preempt', ...other, '--victim', '0xABC')
+  assert.match(preempted.stdout.toString(), /0000000000000077 .* holds write-exclusive\n$/)
+  assert.equal((await reserve('release', ...key)).code, 1)
+  assert.match((await reserve('clear', ...other)).stdout.toString(), /^Nobody is registered/)
+})
+
 test('where to listen by NBD', () => {
   assert.deepEqual(parseNbdListen('unix:/run/x'), { kind: 'unix', path: '/run/x' })
   assert.deepEqual(parseNbdListen('[::1]:1'), { kind: 'tcp', host: '::1', port: 1 })
@@ -149,6 +174,7 @@ for (const [what, args, message] of [
   ['verifying standard output', () => ['copy', url, '-', '--verify'], /cannot be looked at again/],
   ['a LUN that is none', () => ['info', url.replace(/0$/, '9')], /no logical unit at LUN 9/],
   ['no LUN URL', () => ['info', 'disk.img'], /"disk.img" is not a LUN/],
+  ['reserving without a key', () => ['reserve', url, 'take'], /needs --reservation-key/],
   ['verifying by halves of a sector', () => ['verify', url, '--block', '700'], /multiple of 512/],
   ['an NBD server that is not there', () => ['copy', 'image', 'nbd+unix:///?socket=/none'], /no such socket/],
   [

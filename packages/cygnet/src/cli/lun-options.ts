@@ -17,6 +17,11 @@ export const withLunOptions = (command: Command): Command =>
         (text: string, before: readonly string[]): readonly string[] => [...before, text],
         [],
       )
+      .option(
+        '--isid <HEX>',
+        'the ISID of the session, 12 hexadecimal digits: reservations belong to it (default: random)',
+        parseIsid,
+      )
       .option('--all-paths', 'use all portals that the target tells'),
   )
 
@@ -28,3 +33,8 @@ export const wholeNumber =
     if (value >= least && value <= most) return value
     throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
   }
+
+function parseIsid(text: string): Uint8Array {
+  if (!/^[\da-f]{12}$/i.test(text)) throw new InvalidArgumentError('An ISID has 12 hexadecimal digits.')
+  return Uint8Array.from({ length: 6 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16))
+}

@@ -8,6 +8,7 @@ import { copyCommand } from './copy.ts'
 import { discoverCommand } from './discover.ts'
 import { infoCommand } from './info.ts'
 import { escapeControls } from './log.ts'
+import { reserveCommand } from './reserve.ts'
 import { serveCommand } from './serve.ts'
 import { tunnelCommand } from './tunnel.ts'
 import { verifyCommand } from './verify.ts'
@@ -37,6 +38,7 @@ export function main(args: readonly string[]): void {
     .addCommand(attachCommand())
     .addCommand(benchCommand())
     .addCommand(verifyCommand())
+    .addCommand(reserveCommand())
     .addCommand(tunnelCommand())
   program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
     if (!(error instanceof CygnetError)) throw error

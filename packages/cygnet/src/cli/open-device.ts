@@ -17,6 +17,7 @@ export interface LunOptions extends LoginOptions {
   readonly reopenLimit?: number
   readonly path: readonly string[]
   readonly allPaths?: true
+  readonly isid?: Uint8Array
 }
 
 const isIscsi = (place: string): boolean => /^iscsi:\/\//i.test(place)
@@ -29,7 +30,7 @@ export const isPath = (place: string): boolean => place !== '-' && !isIscsi(plac
 export function openLun(
   url: string,
   options: LunOptions,
-  more: { readonly readOnly?: boolean } = {},
+  more: { readonly readOnly?: boolean; readonly isid?: Uint8Array } = {},
 ): Promise<ConnectedDisk> {
   if (!isIscsi(url)) {
     throw new CygnetError('URL_INVALID', `"${url}" is not a LUN: write iscsi://HOST/TARGET/LUN.`)
@@ -40,6 +41,7 @@ export function openLun(
     ...(options.connections !== undefined && { connections: options.connections }),
     ...(options.reopenLimit !== undefined && { reopenLimitMs: options.reopenLimit * 1000 }),
     ...(options.path.length > 0 && { paths: options.path }),
+    ...(options.isid && { isid: options.isid }),
     ...(options.allPaths && { paths: 'discover' }),
     ...more,
   })

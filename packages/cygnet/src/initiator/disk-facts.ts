@@ -164,12 +164,25 @@ export async function readModes(unit: ScsiUnit, asked: Asked = refreshing): Prom
           : modeSense6Cdb(page, MODE_BYTES)
       const what = `MODE SENSE (${headerBytes === 8 ? 10 : 6})`
       // oxlint-disable-next-line no-await-in-loop -- the next form is for targets that refuse this one
-      const answer = await optional(unit.run({ what, cdb, dataIn, ...asked }))
+      const answer = await unlessReserved(optional(unit.run({ what, cdb, dataIn, ...asked })))
+      if (answer === 'reserved') return UNKNOWN_MODES
       const modes = answer && decodeModes(dataIn.subarray(0, answer.dataInBytes), headerBytes)
       if (modes) return modes
     }
   }
-  return { writeProtected: false, writeCache: undefined, fua: false }
+  return UNKNOWN_MODES
+}
+
+const UNKNOWN_MODES: DiskModes = { writeProtected: false, writeCache: undefined, fua: false }
+
+/** Another initiator's reservation may forbid this: the disk can still be looked at. */
+async function unlessReserved<T>(answer: Promise<T>): Promise<T | 'reserved'> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof ScsiError && error.code === 'RESERVATION_CONFLICT') return 'reserved'
+    throw error
+  }
 }
 
 function decodeModes(bytes: Uint8Array, headerBytes: 4 | 8): DiskModes | undefined {

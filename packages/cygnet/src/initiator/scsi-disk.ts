@@ -28,7 +28,7 @@ import { DiskZeroes } from './disk-zeroes.ts'
 import { readRange, touched, within, writeRange } from './partial-blocks.ts'
 import { RangeOrder } from './range-order.ts'
 import type { ScsiCommand } from './scsi-executor.ts'
-import { ScsiUnit, type ScsiUnitOptions } from './scsi-unit.ts'
+import { ScsiUnit, type ScsiUnitOptions, type UnitCommand } from './scsi-unit.ts'
 import { eventOf, refreshOf } from './unit-attentions.ts'
 
 export interface ScsiDiskOptions extends ScsiUnitOptions {
@@ -252,6 +252,15 @@ export class ScsiDisk implements BlockDevice {
   async execute(command: Omit<ScsiCommand, 'lun'>): Promise<ScsiStatusResult> {
     this.#check(0, 0)
     return this.#options.executor.execute({ ...command, lun: this.lun })
+  }
+
+  /**
+   * Any SCSI command to this unit, sent again after unit attentions and while the unit is busy, as all others are.
+   * @throws {BlockDeviceError} what the unit or the session said
+   */
+  async command(command: UnitCommand): Promise<ScsiStatusResult> {
+    this.#check(0, 0)
+    return this.#unit.run(command)
   }
 
   onEvent(listener: (event: DeviceEvent) => void): () => void {
