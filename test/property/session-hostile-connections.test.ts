@@ -269,42 +269,51 @@ const turns = fc.oneof(
   },
 )
 
+const taskReporting = fc.constantFrom('RFC3720', 'ResponseFence', 'FastAbort')
+
 for (const level of [0, 1, 2] as const) {
   test(`connections that do anything to each other, at ErrorRecoveryLevel ${level}`, () => {
     fc.assert(
-      fc.property(fc.array(turns, { maxLength: 60, size: 'max' }), fc.boolean(), (all, digests) => {
-        const scene = new Scene(
-          new PeerSession({
-            connections: CONNECTIONS,
-            level,
-            keys: [
-              ['MaxBurstLength', '1024'],
-              ['FirstBurstLength', '1000'],
-              ['InitialR2T', 'No'],
-              ['MaxRecvDataSegmentLength', '512'],
-              ['MaxOutstandingR2T', '2'],
-              ['DefaultTime2Wait', '1'],
-              ['DefaultTime2Retain', '3'],
-              ['DataDigest', digests ? 'CRC32C' : 'None'],
-            ],
-            limits: {
-              commandDepth: 6,
-              immediateDepth: 3,
-              time2Wait: 1,
-              time2Retain: 3,
-              retainedResponses: 8,
-              sequenceTimeoutMs: 1000,
-            },
-          }),
-        )
-        const { session } = scene
-        for (const turn of all) {
-          scene.note(turn.run(scene, session.at(turn.cid)) ?? [])
-          scene.note(session.poll())
-        }
-        assert.ok(session.peers.length >= CONNECTIONS)
-        session.finish()
-      }),
+      fc.property(
+        fc.array(turns, { maxLength: 60, size: 'max' }),
+        fc.boolean(),
+        taskReporting,
+        (all, digests, reporting) => {
+          const scene = new Scene(
+            new PeerSession({
+              connections: CONNECTIONS,
+              level,
+              keys: [
+                ['MaxBurstLength', '1024'],
+                ['FirstBurstLength', '1000'],
+                ['InitialR2T', 'No'],
+                ['MaxRecvDataSegmentLength', '512'],
+                ['MaxOutstandingR2T', '2'],
+                ['DefaultTime2Wait', '1'],
+                ['DefaultTime2Retain', '3'],
+                ['DataDigest', digests ? 'CRC32C' : 'None'],
+                ['TaskReporting', reporting],
+                ['iSCSIProtocolLevel', '2'],
+              ],
+              limits: {
+                commandDepth: 6,
+                immediateDepth: 3,
+                time2Wait: 1,
+                time2Retain: 3,
+                retainedResponses: 8,
+                sequenceTimeoutMs: 1000,
+              },
+            }),
+          )
+          const { session } = scene
+          for (const turn of all) {
+            scene.note(turn.run(scene, session.at(turn.cid)) ?? [])
+            scene.note(session.poll())
+          }
+          assert.ok(session.peers.length >= CONNECTIONS)
+          session.finish()
+        },
+      ),
       { numRuns: 1000 },
     )
   })
