@@ -5,11 +5,13 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import {
   type ChapCredentials,
+  connect,
   discover,
   openSession,
   type SessionOptions,
 } from '../../packages/cygnet/src/initiator.ts'
 import { chapAlgorithmNames } from '../../packages/cygnet/src/session/auth/chap-algorithms.ts'
+import { exerciseDisk } from '../support/disk-model.ts'
 import { requireGuest, startGuest } from '../support/guest.ts'
 import { type CommandResult, freePort, run, Scratch } from '../support/scratch.ts'
 import { mainScript, until } from '../support/subject.ts'
@@ -139,6 +141,23 @@ test('LIO', { timeout: 480_000 }, async (t) => {
   await t.test('without credentials LIO hangs up, and an unknown target has a status', async () => {
     await assert.rejects(visit(at('chap')), refused('LOGIN_CONNECTION_LOST', /other credentials/))
     await assert.rejects(visit(at('not')), refused('LOGIN_SERVICE_UNAVAILABLE', /\(0301\)/))
+  })
+
+  await t.test('a disk: random requests held to a model, with and without digests', async () => {
+    for (const digest of ['None', 'CRC32C'] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- both use one disk
+      await using disk = await connect({
+        ...at('open'),
+        lun: 0,
+        headerDigest: [digest],
+        dataDigest: [digest],
+      })
+      assert.deepEqual([disk.sizeBytes, disk.blockSizeBytes, disk.readOnly], [16 << 20, 512, false])
+      // oxlint-disable-next-line no-await-in-loop
+      await exerciseDisk(disk, 300)
+    }
+    await using disk = await connect(`iscsi://127.0.0.1:${port}/${PREFIX}:mutual/0`, { chap: MUTUAL })
+    await disk.read(disk.sizeBytes - 700, 700)
   })
 
   await t.test('cygnet discover --login', async () => {

@@ -19,6 +19,7 @@ set_up() {
   ln -s "$disk" "$group/lun/lun_0/disk"
   echo "$2" >"$group/attrib/authentication"
   echo 1 >"$group/attrib/generate_node_acls"
+  echo 0 >"$group/attrib/demo_mode_write_protect"
   echo 1 >"$group/attrib/cache_dynamic_acls"
   for digest in HeaderDigest DataDigest; do echo CRC32C,None >"$group/param/$digest"; done
 }
