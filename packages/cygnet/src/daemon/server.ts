@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { BufferPool } from '../base/pool.ts'
 import { CygnetError } from '../base/errors.ts'
 import { systemClock } from '../runtime/clock.ts'
+import { CopyUnits } from '../device/copy-units.ts'
 import { ConnectionLimits } from '../runtime/connection-limits.ts'
 import { installNativeCrc32c } from '../runtime/crc32c-native.ts'
 import { NodeDiskIO } from '../runtime/disk-io.ts'
@@ -66,7 +67,14 @@ export async function startServer({ state, secrets, log }: ServerOptions): Promi
   const maxSessions = state.limits.sessionsPerTarget
   const io = new NodeDiskIO(calls)
   const records = new UnitRecords(state.stateFolder, log)
-  const targets = await openTargets(state.targets, { io, pool, secrets, records, maxSessions })
+  const targets = await openTargets(state.targets, {
+    io,
+    pool,
+    secrets,
+    records,
+    copyUnits: new CopyUnits(),
+    maxSessions,
+  })
   const disks = targets.flatMap((target) => target.disks)
   const node = new TargetNode({
     targets: targets.map(({ target }) => target),

@@ -1,6 +1,7 @@
 import { CygnetError } from '../base/errors.ts'
 import type { BufferPool } from '../base/pool.ts'
 import { finishAtomicWrite } from '../device/atomic-writes.ts'
+import type { CopyUnits } from '../device/copy-units.ts'
 import { DiskUnit } from '../device/disk-unit.ts'
 import { TargetPortGroups } from '../device/target-port-groups.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
@@ -30,6 +31,8 @@ export interface TargetSurroundings {
   readonly pool: BufferPool
   readonly secrets: Secrets
   readonly records: UnitRecords
+  /** The units of every target. */
+  readonly copyUnits: CopyUnits
   readonly maxSessions: number
 }
 
@@ -78,7 +81,7 @@ async function unitOf(
   disk: OpenDisk,
   targetName: string,
   portGroups: TargetPortGroups,
-  { pool, records }: TargetSurroundings,
+  { pool, records, copyUnits }: TargetSurroundings,
 ): Promise<DiskUnit> {
   const { store, blockSizeBytes, readOnly, lun, traits } = disk
   const identity = unitIdentity(targetName, lun)
@@ -94,6 +97,7 @@ async function unitOf(
     ...(traits.physicalBlockBytes !== null && { physicalBlockBytes: traits.physicalBlockBytes }),
     identity,
     portGroups,
+    copyUnits,
     ...(itsRecords && { records: itsRecords }),
   })
 }

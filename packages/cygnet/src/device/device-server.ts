@@ -114,6 +114,16 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     this.#attentions.establish(nexus, code)
   }
 
+  /** The nexus that the same initiator port has here. */
+  nexusLike(nexus: Nexus): Nexus | undefined {
+    let like: Nexus | undefined
+    for (const own of this.#attentions.nexuses) {
+      if (own === nexus) return own
+      if (own.initiatorPortName === nexus.initiatorPortName) like = own
+    }
+    return like
+  }
+
   nexuses(): Iterable<Nexus> {
     return this.#attentions.nexuses
   }
@@ -222,7 +232,11 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     const cdb = task.cdb
     const entry = this.table.entryFor(cdb)
     const isReserved = this.gate.isClosed && entry !== undefined && this.gate.conflicts(entry, task)
-    if (this.#attentions.hasAny && (entry === undefined || !(entry.flags & CommandFlag.quiet))) {
+    if (
+      this.#attentions.hasAny &&
+      !task.isOfCopy &&
+      (entry === undefined || !(entry.flags & CommandFlag.quiet))
+    ) {
       const attention = this.#attentionBefore(task.nexus, isReserved)
       if (attention) return op.check(attention)
     }
@@ -262,7 +276,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     this.#taskSet.remove(op)
     op.recycle(this.#idle)
     this.#free.push(op)
-    if (task.status === ScsiStatus.checkCondition && !task.aborted) this.#failed(task)
+    if (task.status === ScsiStatus.checkCondition && !task.aborted && !task.isOfCopy) this.#failed(task)
     task.finish()
     for (const group of groups) leave(group)
     this.#startEnabled()

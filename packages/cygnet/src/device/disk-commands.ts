@@ -14,6 +14,8 @@ import type { DiskReadWrite } from './disk-read-write.ts'
 import type { DiskVerify } from './disk-verify.ts'
 import type { Step } from './operation.ts'
 import type { DiskXor } from './disk-xor.ts'
+import type { ExtendedCopy } from './extended-copy.ts'
+import { copyCommands } from './extended-copy.ts'
 import type { FormatUnit } from './format-unit.ts'
 import { formatRow } from './format-unit.ts'
 import type { MediumDoor } from './medium-door.ts'
@@ -41,6 +43,7 @@ export interface DiskParts {
   readonly sanitize: Sanitize
   readonly format: FormatUnit
   readonly canRenewKey: boolean
+  readonly copy: ExtendedCopy
   /** Only where they can be kept whole. */
   readonly atomicWrites: AtomicWrites | undefined
   /** UNMAP exists only where the store can release space. */
@@ -66,6 +69,7 @@ export const diskCommands = (parts: DiskParts): Command[] => [
   ...(parts.canUnmap ? [unmapRow(parts)] : []),
   ...(parts.door.isRemovable ? [preventAllowRow(parts.door)] : []),
   ...(parts.atomicWrites ? [writeAtomicRow(parts.atomicWrites)] : []),
+  ...copyCommands(parts.copy),
   ...defectCommands,
   formatRow(parts.format),
   ...sanitizeCommands(parts.sanitize, { trim: parts.canUnmap, renewKey: parts.canRenewKey }),

@@ -1,9 +1,10 @@
 import { encodeCapacity10, encodeCapacity16 } from '../scsi/capacity.ts'
 import { get32 } from '../scsi/fields.ts'
 import { DeviceType, encodeInquiry, iscsiVersionDescriptor, VersionDescriptor } from '../scsi/inquiry.ts'
-import type { BlockLimits } from '../scsi/vpd.ts'
+import type { CopyActions } from '../scsi/third-party-copy-page.ts'
+import { encodeThirdPartyCopy } from '../scsi/third-party-copy-page.ts'
+import type { BlockLimits, Designator } from '../scsi/vpd.ts'
 import {
-  designators,
   encodeBlockCharacteristics,
   encodeBlockLimits,
   encodeDeviceIdentification,
@@ -11,6 +12,8 @@ import {
   encodeProvisioning,
   encodeSerialNumber,
   encodeSupportedPages,
+  portDesignators,
+  unitDesignators,
   VpdPage,
 } from '../scsi/vpd.ts'
 import type { Nexus } from '../scsi/task.ts'
@@ -57,6 +60,7 @@ export class DiskInquiry implements InquirySource {
   readonly #medium: DiskMedium
   readonly #identity: Required<UnitIdentity>
   readonly #portGroups: TargetPortGroups
+  readonly #copyActions: () => CopyActions
   readonly #isRemovable: boolean
   readonly #canWriteAtomic: boolean
   readonly #pages: ReadonlyMap<number, (nexus: Nexus) => Uint8Array>
@@ -66,8 +70,10 @@ export class DiskInquiry implements InquirySource {
     identity: UnitIdentity,
     portGroups: TargetPortGroups,
     traits: { readonly isRemovable: boolean; readonly canWriteAtomic: boolean },
+    copyActions: () => CopyActions,
   ) {
     this.#medium = medium
+    this.#copyActions = copyActions
     this.#isRemovable = traits.isRemovable
     this.#canWriteAtomic = traits.canWriteAtomic
     this.#portGroups = portGroups
@@ -78,6 +84,10 @@ export class DiskInquiry implements InquirySource {
       [VpdPage.unitSerialNumber, () => encodeSerialNumber(PERIPHERAL, identity.serialNumber)],
       [VpdPage.deviceIdentification, (nexus) => this.#identification(nexus)],
       [VpdPage.extendedInquiry, () => encodeExtendedInquiry(PERIPHERAL, store.can.volatileCache)],
+      [
+        VpdPage.thirdPartyCopy,
+        () => encodeThirdPartyCopy(PERIPHERAL, this.#copyActions(), Math.log2(medium.blockBytes)),
+      ],
       [VpdPage.blockLimits, () => encodeBlockLimits(PERIPHERAL, this.#limits())],
       [
         VpdPage.blockDeviceCharacteristics,
@@ -95,6 +105,7 @@ export class DiskInquiry implements InquirySource {
       removable: this.#isRemovable,
       normAca: mayUseAca(nexus),
       tpgs: IMPLICIT_AND_EXPLICIT,
+      thirdPartyCopy: true,
       multiPort: this.#portGroups.groups.length > 1,
       version: 6,
       vendor: this.#identity.vendor,
@@ -108,14 +119,19 @@ export class DiskInquiry implements InquirySource {
     return this.#pages.get(page)?.(nexus)
   }
 
-  #identification(nexus: Nexus): Uint8Array {
+  /** What identifies the unit itself. */
+  get unitDesignators(): readonly Designator[] {
     const { naa, vendor, serialNumber } = this.#identity
+    return unitDesignators({ naa, vendor, serialNumber })
+  }
+
+  #identification(nexus: Nexus): Uint8Array {
     const { targetPortName, relativeTargetPortId } = nexus
     const targetName = targetPortName.replace(/,t,0x[0-9a-f]+$/i, '')
-    return encodeDeviceIdentification(
-      PERIPHERAL,
-      designators({ naa, vendor, serialNumber, targetPortName, targetName, relativeTargetPortId }),
-    )
+    return encodeDeviceIdentification(PERIPHERAL, [
+      ...this.unitDesignators,
+      ...portDesignators({ targetPortName, targetName, relativeTargetPortId }),
+    ])
   }
 
   #limits(): BlockLimits {

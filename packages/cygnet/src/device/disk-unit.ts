@@ -1,9 +1,11 @@
 import { CygnetError } from '../base/errors.ts'
 import type { BufferPool } from '../base/pool.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
+import { Opcode } from '../scsi/opcodes.ts'
 import type { SenseData } from '../scsi/sense.ts'
 import { SenseKey } from '../scsi/sense.ts'
 import type { Nexus } from '../scsi/task.ts'
+import type { CopyActions } from '../scsi/third-party-copy-page.ts'
 import type { BackingStore } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
 import { AtomicWrites } from './atomic-writes.ts'
@@ -15,6 +17,8 @@ import { DeviceServer } from './device-server.ts'
 import { DiskAtomic } from './disk-atomic.ts'
 import { DiskCache } from './disk-cache.ts'
 import { diskCommands } from './disk-commands.ts'
+import { CopyUnits } from './copy-units.ts'
+import { ExtendedCopy } from './extended-copy.ts'
 import type { UnitIdentity } from './disk-inquiry.ts'
 import { DiskInquiry, mayUseAca } from './disk-inquiry.ts'
 import { DiskLbaStatus } from './disk-lba-status.ts'
@@ -51,6 +55,8 @@ export interface DiskUnitOptions {
   readonly physicalBlockBytes?: number
   /** The medium can be ejected and loaded again. Default false. */
   readonly removable?: boolean
+  /** With whom third-party copies can be. Default: itself only. */
+  readonly copyUnits?: CopyUnits
   /** Tasks held before TASK SET FULL. Default 1024. */
   readonly taskLimit?: number
   /** What outlives power loss beside the data; without it, persistent reservations do not. */
@@ -119,12 +125,18 @@ export class DiskUnit extends DeviceServer {
       relativeTargetPortIds: () => portGroups.groups,
     })
     this.gate = reservations
+    const copyUnits = options.copyUnits ?? new CopyUnits()
+    const about = new DiskInquiry(
+      medium,
+      options.identity,
+      portGroups,
+      { isRemovable: this.#door.isRemovable, canWriteAtomic },
+      () => copyActionsOf(this.table),
+    )
+    copyUnits.add(this, about.unitDesignators)
     this.table = new CommandTable(
       diskCommands({
-        about: new DiskInquiry(medium, options.identity, portGroups, {
-          isRemovable: this.#door.isRemovable,
-          canWriteAtomic,
-        }),
+        about,
         modes: this.#modes,
         cache: this.#cache,
         readWrite: new DiskReadWrite(medium),
@@ -137,6 +149,7 @@ export class DiskUnit extends DeviceServer {
         sanitize: new Sanitize(medium, this.#changes),
         format: new FormatUnit(medium, this.#changes),
         atomicWrites: canWriteAtomic ? this.#atomicWrites : undefined,
+        copy: new ExtendedCopy(copyUnits, Math.log2(blockSizeBytes)),
         canRenewKey: store.can.renewKey === true,
         canUnmap: medium.isThin,
         reservations,
@@ -217,6 +230,16 @@ export class DiskUnit extends DeviceServer {
     const closeStore = (): void => this.#medium.store.close(() => done())
     this.#changes.close(() => this.#atomicWrites.close(() => this.#cache.whenIdle(closeStore)))
   }
+}
+
+/** What the third-party copy page says of the commands for it. */
+function copyActionsOf({ entries }: CommandTable): CopyActions {
+  const actions = new Map<number, number[]>()
+  for (const { opcode, serviceAction } of entries) {
+    if (opcode !== Opcode.thirdPartyCopyOut && opcode !== Opcode.thirdPartyCopyIn) continue
+    actions.set(opcode, [...(actions.get(opcode) ?? []), serviceAction ?? 0])
+  }
+  return actions
 }
 
 function checkSize(sizeBytes: number, blockBytes: number): void {

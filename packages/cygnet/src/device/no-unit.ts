@@ -48,6 +48,7 @@ const peripheralInquiry = (qualifier: number, deviceType: DeviceType) => ({
       normAca: false,
       tpgs: 0,
       multiPort: false,
+      thirdPartyCopy: false,
       version: 6,
       vendor: 'CYGNET',
       product: 'Target',

@@ -18,6 +18,8 @@ const WITH_SERVICE_ACTIONS: ReadonlySet<number> = new Set([
   Opcode.persistentReserveIn,
   Opcode.persistentReserveOut,
   Opcode.sanitize,
+  Opcode.thirdPartyCopyIn,
+  Opcode.thirdPartyCopyOut,
 ])
 
 function rsocCdb(option: number, opcode = 0, serviceAction = 0, rctd = false): Uint8Array {

@@ -28,7 +28,9 @@ export class TaskSet {
 
   /** True: start it. False: it is dormant until `takeEnabled` gives it back. */
   admit(op: Operation): boolean {
-    const { attribute } = op.task
+    const { attribute, isOfCopy } = op.task
+    // Its command has its place here.
+    if (isOfCopy) return true
     const passes = attribute === TaskAttribute.headOfQueue || attribute === TaskAttribute.aca
     if (passes || (this.#dormant.length === 0 && this.#mayStart(attribute))) {
       this.#count(attribute, 1)
@@ -67,7 +69,7 @@ export class TaskSet {
   /** The task has ended. */
   remove(op: Operation): void {
     if (op.phase === 'dormant') this.#dormant.splice(this.#dormant.indexOf(op), 1)
-    else this.#count(op.task.attribute, -1)
+    else if (!op.task.isOfCopy) this.#count(op.task.attribute, -1)
   }
 
   /** The first dormant task, where it may start now; call until undefined. */

@@ -4,6 +4,7 @@
  */
 export const AdditionalSense = {
   none: 0x0000,
+  operationInProgress: 0x0016,
   notReadyCauseNotReportable: 0x0400,
   notReadyBecomingReady: 0x0401,
   notReadyInitializingCommandRequired: 0x0402,
@@ -73,6 +74,7 @@ export type AdditionalSense = (typeof AdditionalSense)[keyof typeof AdditionalSe
 
 const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x0000: 'no additional sense information',
+  0x0016: 'operation in progress',
   0x0400: 'logical unit not ready, cause not reportable',
   0x0401: 'logical unit is in process of becoming ready',
   0x0402: 'logical unit not ready, initializing command required',

@@ -28,6 +28,8 @@ export interface InquiryData {
   readonly tpgs: number
   /** MULTIP: the device has more than one port. */
   readonly multiPort: boolean
+  /** 3PC: EXTENDED COPY and its kin. */
+  readonly thirdPartyCopy: boolean
   /** VERSION: 6 is SPC-4. */
   readonly version: number
   /** 8, 16 and 4 characters of ASCII. */
@@ -52,7 +54,7 @@ export function encodeInquiry(data: InquiryData): Uint8Array {
   bytes[2] = data.version
   bytes[3] = data.normAca ? 0x32 : 0x12
   bytes[4] = STANDARD_INQUIRY_BYTES - 5
-  bytes[5] = data.tpgs << 4
+  bytes[5] = (data.tpgs << 4) | (data.thirdPartyCopy ? 0x08 : 0)
   bytes[6] = data.multiPort ? 0x10 : 0
   bytes[7] = 0x02
   setAscii(bytes, 8, 8, data.vendor)
@@ -77,6 +79,7 @@ export function decodeInquiry(bytes: Uint8Array): InquiryData | undefined {
     removable: (get8(bytes, 1) & 0x80) !== 0,
     normAca: (get8(bytes, 3) & 0x20) !== 0,
     tpgs: (get8(bytes, 5) >>> 4) & 3,
+    thirdPartyCopy: (get8(bytes, 5) & 0x08) !== 0,
     multiPort: (get8(bytes, 6) & 0x10) !== 0,
     version: get8(bytes, 2),
     vendor: getAscii(bytes, 8, 8),

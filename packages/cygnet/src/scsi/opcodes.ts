@@ -31,6 +31,8 @@ export const Opcode = {
   persistentReserveIn: 0x5e,
   persistentReserveOut: 0x5f,
   variableLength: 0x7f,
+  thirdPartyCopyOut: 0x83,
+  thirdPartyCopyIn: 0x84,
   read16: 0x88,
   compareAndWrite: 0x89,
   write16: 0x8a,

@@ -21,11 +21,12 @@ import {
   decodeBlockLimits,
   decodeDeviceIdentification,
   decodeSerialNumber,
-  designators,
   encodeBlockLimits,
   encodeDeviceIdentification,
   encodeSerialNumber,
   encodeSupportedPages,
+  portDesignators,
+  unitDesignators,
 } from './vpd.ts'
 
 describe('fields', () => {
@@ -109,6 +110,7 @@ describe('INQUIRY data', () => {
       normAca: true,
       tpgs: 3,
       multiPort: true,
+      thirdPartyCopy: true,
       versionDescriptors: [0xa0, 0x960],
     }
     const bytes = encodeInquiry(data)
@@ -132,14 +134,13 @@ describe('VPD pages', () => {
   })
 
   it('carry designators, whole ones only', () => {
-    const list = designators({
-      naa: Uint8Array.of(0x30, 0, 0, 0, 0, 0, 0, 1),
-      vendor: 'CYGNET',
-      serialNumber: 'S1',
-      targetPortName: 'iqn.2026-11.test:t,t,0x0001',
-      targetName: 'iqn.2026-11.test:t',
-      relativeTargetPortId: 1,
-    })
+    const naa = Uint8Array.of(0x30, 0, 0, 0, 0, 0, 0, 1)
+    const targetPortName = 'iqn.2026-11.test:t,t,0x0001'
+    const targetName = 'iqn.2026-11.test:t'
+    const list = [
+      ...unitDesignators({ naa, vendor: 'CYGNET', serialNumber: 'S1' }),
+      ...portDesignators({ targetPortName, targetName, relativeTargetPortId: 1 }),
+    ]
     const bytes = encodeDeviceIdentification(0, list)
     assert.deepEqual(decodeDeviceIdentification(bytes), list)
     assert.equal(decodeDeviceIdentification(bytes.subarray(0, bytes.length - 1)).length, list.length - 1)

@@ -77,6 +77,8 @@ export class ScsiTask {
   dataInBuffer: PooledBuffer | undefined
   /** Ended by task management or the loss of its nexus: no status is sent. */
   aborted = false
+  /** A copy manager's own, for the initiator of another command: see `device/copy-run.ts`. */
+  isOfCopy = false
   #done = false
 
   constructor(

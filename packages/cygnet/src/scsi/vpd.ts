@@ -7,6 +7,7 @@ export const VpdPage = {
   unitSerialNumber: 0x80,
   deviceIdentification: 0x83,
   extendedInquiry: 0x86,
+  thirdPartyCopy: 0x8f,
   blockLimits: 0xb0,
   blockDeviceCharacteristics: 0xb1,
   logicalBlockProvisioning: 0xb2,
@@ -14,7 +15,7 @@ export const VpdPage = {
 export type VpdPage = (typeof VpdPage)[keyof typeof VpdPage]
 
 /** A page: peripheral byte, page code, length of the rest (2), the rest. */
-function newPage(peripheral: number, page: VpdPage, restBytes: number): Uint8Array {
+export function newPage(peripheral: number, page: VpdPage, restBytes: number): Uint8Array {
   const bytes = new Uint8Array(4 + restBytes)
   bytes[0] = peripheral
   bytes[1] = page
@@ -75,11 +76,14 @@ function scsiName(association: number, name: string): Designator {
   return { association, type: DesignatorType.scsiName, codeSet: CodeSet.utf8, value }
 }
 
-export interface Identity {
+export interface UnitDesignation {
   /** 8 bytes, or 16 where the NAA field is 6: the logical unit's world wide name. */
   readonly naa: Uint8Array
   readonly vendor: string
   readonly serialNumber: string
+}
+
+export interface PortDesignation {
   readonly targetPortName: string
   /** iSCSI name of the target, the port name's first part. */
   readonly targetName: string
@@ -87,27 +91,34 @@ export interface Identity {
   readonly relativeTargetPortId: number
 }
 
-/** What 83h says: the unit by NAA, by vendor and serial number, by name; the port by number, group and name; the device by name. */
-export function designators(identity: Identity): Designator[] {
-  const vendorSpecific = new Uint8Array(8 + identity.serialNumber.length)
-  setAscii(vendorSpecific, 0, 8, identity.vendor)
-  setAscii(vendorSpecific, 8, identity.serialNumber.length, identity.serialNumber)
-  const port = new Uint8Array(4)
-  set16(port, 2, identity.relativeTargetPortId)
-  const { logicalUnit, targetPort, targetDevice } = Association
+/** What 83h says of the unit: by NAA, by vendor and serial number, by name. */
+export function unitDesignators({ naa, vendor, serialNumber }: UnitDesignation): Designator[] {
+  const vendorSpecific = new Uint8Array(8 + serialNumber.length)
+  setAscii(vendorSpecific, 0, 8, vendor)
+  setAscii(vendorSpecific, 8, serialNumber.length, serialNumber)
+  const { logicalUnit } = Association
   return [
-    { association: logicalUnit, type: DesignatorType.naa, codeSet: CodeSet.binary, value: identity.naa },
+    { association: logicalUnit, type: DesignatorType.naa, codeSet: CodeSet.binary, value: naa },
     {
       association: logicalUnit,
       type: DesignatorType.t10Vendor,
       codeSet: CodeSet.ascii,
       value: vendorSpecific,
     },
-    scsiName(logicalUnit, `naa.${hex(identity.naa)}`),
+    scsiName(logicalUnit, `naa.${hex(naa)}`),
+  ]
+}
+
+/** What 83h says of the port, by number, group and name, and of the device, by name. */
+export function portDesignators(designation: PortDesignation): Designator[] {
+  const port = new Uint8Array(4)
+  set16(port, 2, designation.relativeTargetPortId)
+  const { targetPort, targetDevice } = Association
+  return [
     { association: targetPort, type: DesignatorType.relativePort, codeSet: CodeSet.binary, value: port },
     { association: targetPort, type: DesignatorType.targetPortGroup, codeSet: CodeSet.binary, value: port },
-    scsiName(targetPort, identity.targetPortName),
-    scsiName(targetDevice, identity.targetName),
+    scsiName(targetPort, designation.targetPortName),
+    scsiName(targetDevice, designation.targetName),
   ]
 }
 
