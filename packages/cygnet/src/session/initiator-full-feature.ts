@@ -21,7 +21,13 @@ type Request = { readonly id: RequestId; readonly deadline: number } & (
   | { readonly kind: 'ping'; readonly data: Uint8Array }
   /** Another connection is to be logged out, for recovery. */
   | { readonly kind: 'recovery-logout'; readonly cid: number }
-  | { readonly kind: 'text'; readonly text: InitiatorText; readonly renegotiates: boolean }
+  | {
+      readonly kind: 'text'
+      readonly text: InitiatorText
+      readonly renegotiates: boolean
+      /** MaxRecvDataSegmentLength that it declares: it counts when the target has answered. */
+      readonly declaredBytes: number | undefined
+    }
 )
 
 const NOTHING = new Uint8Array(0)
@@ -60,8 +66,6 @@ export class InitiatorFullFeature {
   #textInWork: RequestId | undefined
   #logoutTag: RequestId | undefined
   #keepaliveTag: RequestId | undefined
-  /** MaxRecvDataSegmentLength that we declared, until the target has answered. */
-  #declaredBytes: number | undefined
   /** Tags of NOP-Outs whose answer, if there is one, does not matter. */
   readonly #plugs = new Set<number>()
 
@@ -82,8 +86,7 @@ export class InitiatorFullFeature {
 
   /** Declares a MaxRecvDataSegmentLength; the target's answer makes it count. */
   declareSegment(lengthBytes: number): void {
-    this.#declaredBytes = lengthBytes
-    this.#requestText([['MaxRecvDataSegmentLength', String(lengthBytes)]], true)
+    this.#requestText([['MaxRecvDataSegmentLength', String(lengthBytes)]], true, lengthBytes)
   }
 
   /** Asks for an echo of `data`, of which as much is sent as the target takes; a `pong` event answers. */
@@ -166,10 +169,10 @@ export class InitiatorFullFeature {
 
   // Text
 
-  #requestText(pairs: readonly Pair[], renegotiates: boolean): RequestId {
+  #requestText(pairs: readonly Pair[], renegotiates: boolean, declaredBytes?: number): RequestId {
     const id = this.#connection.owner.takeTag()
     const text = new InitiatorText(pairs, this.#limits.textBytes)
-    this.#register({ id, kind: 'text', text, renegotiates, deadline: this.#newDeadline() })
+    this.#register({ id, kind: 'text', text, renegotiates, declaredBytes, deadline: this.#newDeadline() })
     if (this.#textInWork === undefined) this.#beginText()
     return id
   }
@@ -213,13 +216,13 @@ export class InitiatorFullFeature {
     else if (step.kind === 'request') this.#sendText(request.id, step)
     else {
       this.#answered(request.id)
-      if (request.renegotiates) this.#takeDeclarations(step.pairs)
+      if (request.renegotiates) this.#takeDeclarations(step.pairs, request.declaredBytes)
       else this.#connection.emit({ kind: 'text', request: request.id, pairs: step.pairs })
     }
   }
 
   /** What the target declares outside of a login (§6.4) holds from here on. */
-  #takeDeclarations(pairs: readonly Pair[]): void {
+  #takeDeclarations(pairs: readonly Pair[], declaredBytes: number | undefined): void {
     const wrong = this.#keys.receive(pairs, 'fullFeature')
     if (wrong) {
       this.#connection.broken(`${wrong.key} ${wrong.reason}`)
@@ -228,9 +231,7 @@ export class InitiatorFullFeature {
     this.#keys.takeOutgoing()
     this.#keys.commit(true)
     this.#connection.sendSegmentBytes = this.#connection.connectionParameters.sendSegmentBytes
-    if (this.#declaredBytes === undefined) return
-    this.#connection.segmentDeclared(this.#declaredBytes)
-    this.#declaredBytes = undefined
+    if (declaredBytes !== undefined) this.#connection.segmentDeclared(declaredBytes)
   }
 
   // NOP

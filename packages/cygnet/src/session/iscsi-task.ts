@@ -415,6 +415,7 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
   }
 
   releaseDataIn(): void {
+    if (this.dataInBuffer) this.#isDataGone = true
     this.dataInBuffer?.release()
     this.dataInBuffer = undefined
   }
