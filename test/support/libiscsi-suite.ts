@@ -38,8 +38,6 @@ export interface RunOptions {
   /** The same unit by another path, for the tests of several. */
   readonly secondUrl?: string
   readonly timeoutMs?: number
-  /** Default: ALL. */
-  readonly family?: string
 }
 
 /** Runs one `Suite.Test`. */
@@ -48,21 +46,16 @@ export async function runTest(name: string, url: string, options: RunOptions = {
   return result ?? { name, outcome: 'failed', why: ['no result'] }
 }
 
-/** Runs one test of the protocol twice in one process: as a part of the family ALL, and then of the family iSCSI. */
-export function runTwice(name: string, url: string): Promise<SuiteTest[]> {
-  return runTests(name, name.split('.')[0] ?? '', url, [name], { family: '*' })
-}
-
 async function runTests(
   which: string,
   suite: string,
   url: string,
   names: readonly string[],
-  { secondUrl, timeoutMs = SUITE_TIMEOUT_MS, family = 'ALL' }: RunOptions = {},
+  { secondUrl, timeoutMs = SUITE_TIMEOUT_MS }: RunOptions = {},
 ): Promise<SuiteTest[]> {
   const flags = ['--dataloss', '--allow-sanitize', '--verbose', '--Verbose-scsi']
   const urls = secondUrl === undefined ? [url] : [url, secondUrl]
-  const args = [...flags, '--test', `${family}.${which}`, ...urls]
+  const args = [...flags, '--test', `ALL.${which}`, ...urls]
   const result = await run(peerPath('iscsi-test-cu'), args, { timeoutMs })
   const tests = parseReport(suite, result.stdout)
   const missing = names.filter((name) => !tests.some((found) => found.name === name))
