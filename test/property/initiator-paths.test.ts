@@ -52,14 +52,14 @@ class Target {
     const dataOut = command.dataOut?.map((bytes) => bytes.slice())
     const dataIn = command.dataIn && new Uint8Array(command.dataIn.length)
     const received: ScsiCommand = { ...command, ...(dataOut && { dataOut }), ...(dataIn && { dataIn }) }
-    this.timing.schedule(() => {
+    const carryOut = async (): Promise<void> => {
       if (session.isTerminated) return
-      void this.disk.execute(received).then((result) => {
-        if (!session.isOpen) return
-        if (dataIn) command.dataIn?.set(dataIn)
-        resolve(result)
-      })
-    }, this.#serviceMs())
+      const result = await this.disk.execute(received)
+      if (!session.isOpen) return
+      if (dataIn) command.dataIn?.set(dataIn)
+      resolve(result)
+    }
+    this.timing.schedule(() => void carryOut(), this.#serviceMs())
     return promise
   }
 }

@@ -22,6 +22,11 @@ describe('iSCSI URLs', () => {
         dataDigest: ['None'],
       },
     ],
+    [`iscsi://a/${IQN}/0?paths=discover`, { host: 'a', port: 3260, target: IQN, lun: 0, paths: 'discover' }],
+    [
+      `iscsi://a/${IQN}/0?paths=b,192.0.2.2:3261,[2001:db8::1]`,
+      { host: 'a', port: 3260, target: IQN, lun: 0, paths: ['b', '192.0.2.2:3261', '[2001:db8::1]'] },
+    ],
   ] as const) {
     test(text, () => assert.deepEqual(parseIscsiUrl(text), expected))
   }
@@ -45,6 +50,7 @@ describe('iSCSI URLs', () => {
     [`iscsi://host/${IQN}?header_digest=md5`, /must be crc32c or none/],
     [`iscsi://host/${IQN}?header_digest=constructor`, /must be crc32c or none/],
     [`iscsi://host/${IQN}?header_digest=none&header_digest=none`, /there twice/],
+    [`iscsi://host/${IQN}?paths=a,`, /"" is none/],
     [`iscsi://host/%zz`, /two hexadecimal digits/],
   ] as const) {
     test(`${text} is refused`, () =>

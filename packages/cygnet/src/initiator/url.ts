@@ -9,6 +9,8 @@ export interface IscsiUrl extends SessionOptions {
   readonly port: number
   /** Undefined where the URL names a target and no logical unit. */
   readonly lun: number | undefined
+  /** More ways to the unit: all that the target tells, or these portals, HOST[:PORT]. */
+  readonly paths?: 'discover' | readonly string[]
 }
 
 const FORM = 'iscsi://[user[%secret]@]host[:port]/target[/lun]'
@@ -23,7 +25,7 @@ const invalid = (what: string): CygnetError =>
 /**
  * Reads `iscsi://[user[%secret]@]host[:port]/iqn[/lun][?parameters]`, the form that libiscsi and QEMU read. Parameters,
  * with `&` between: `target_user` and `target_password` (mutual CHAP), `header_digest` and `data_digest` (`crc32c` or
- * `none`).
+ * `none`), and our own `paths` (`discover`, or portals with commas between).
  *
  * A secret in a URL ends up in shell histories and process lists: better give it in the options.
  * @throws {CygnetError} URL_INVALID
@@ -49,6 +51,7 @@ export function parseIscsiUrl(text: string): IscsiUrl {
   const chap = readLogin(login, parameters)
   const headerDigest = readDigest(parameters, 'header_digest')
   const dataDigest = readDigest(parameters, 'data_digest')
+  const paths = readPaths(parameters)
   return {
     host: portal.host,
     port: portal.port,
@@ -57,6 +60,7 @@ export function parseIscsiUrl(text: string): IscsiUrl {
     ...(chap && { chap }),
     ...(headerDigest && { headerDigest }),
     ...(dataDigest && { dataDigest }),
+    ...(paths && { paths }),
   }
 }
 
@@ -92,6 +96,7 @@ const knownParameters: ReadonlySet<string> = new Set([
   'target_password',
   'header_digest',
   'data_digest',
+  'paths',
 ])
 
 function readQuery(query: string): Map<string, string> {
@@ -115,6 +120,15 @@ function readDigest(parameters: Map<string, string>, name: string): readonly Dig
   const found = Object.hasOwn(digests, value.toLowerCase()) ? digests[value.toLowerCase()] : undefined
   if (found === undefined) throw invalid(`${name} must be crc32c or none`)
   return found
+}
+
+function readPaths(parameters: Map<string, string>): IscsiUrl['paths'] {
+  const value = parameters.get('paths')
+  if (value === undefined || value === 'discover') return value
+  const paths = value.split(',')
+  const wrong = paths.find((path) => parseTargetAddress(path) === undefined)
+  if (wrong === undefined) return paths
+  throw invalid(`paths must be discover or portals with commas between, and "${wrong}" is none`)
 }
 
 function decode(text: string): string {
