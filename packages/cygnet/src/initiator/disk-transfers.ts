@@ -34,6 +34,7 @@ export class DiskTransfers implements WholeBlocks {
   async readBlocks(start: number, into: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
     const block = this.blockSizeBytes
     const lba = start / block
+    if (into.length <= this.transferBlocks * block) return this.#commands.read(lba, into, signal)
     await inParts(lba, lba + into.length / block, this.transferBlocks, (from, to) =>
       this.#commands.read(from, into.subarray((from - lba) * block, (to - lba) * block), signal),
     )

@@ -43,7 +43,8 @@ export class NbdServer {
   readonly #options: NbdServerOptions
   readonly #server: Server
   readonly #pool: BufferPool
-  readonly #connections = new Set<NbdServerConnection>()
+  /** When each is closed. */
+  readonly #connections = new Map<NbdServerConnection, Promise<void>>()
 
   constructor(options: NbdServerOptions) {
     this.#options = options
@@ -81,9 +82,11 @@ export class NbdServer {
 
   /** Takes no new clients, answers what is under way, and returns when the last connection is closed. */
   async stop(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    for (const connection of [...this.#connections]) connection.stop()
-    await closed
+    // The server does not know of the adopted sockets: those are waited for here.
+    const closed = [...this.#connections.values()]
+    const listening = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    for (const connection of [...this.#connections.keys()]) connection.stop()
+    await Promise.all([listening, ...closed])
   }
 
   #report(peer: string, event: NbdServerEvent): void {
@@ -114,7 +117,8 @@ export class NbdServer {
       ...(limits && { limits }),
       onEvent: (event) => this.#report(peer, event),
     })
-    this.#connections.add(opened)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#connections.set(opened, promise)
     if (listen.kind === 'tcp') socket.setNoDelay(true).setKeepAlive(true, 30_000)
     socket.on('error', (error) => opened.closed(error.message))
     socket.on('end', () => opened.closed('the client closed it'))
@@ -123,6 +127,7 @@ export class NbdServer {
       opened.closed('it was closed')
       reader.close()
       this.#connections.delete(opened)
+      resolve()
     })
   }
 }
