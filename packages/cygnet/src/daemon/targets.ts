@@ -4,6 +4,7 @@ import { finishAtomicWrite } from '../device/atomic-writes.ts'
 import type { CopyUnits } from '../device/copy-units.ts'
 import { DiskUnit } from '../device/disk-unit.ts'
 import { TargetPortGroups } from '../device/target-port-groups.ts'
+import type { BackingStore } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
 import type { DiskIO } from '../store/disk-io.ts'
 import type { AccessRule } from '../target/access.ts'
@@ -15,6 +16,7 @@ import { authPolicyOf } from './auth-policy.ts'
 import type { Secrets } from './config/secrets.ts'
 import type { AccessRuleState, MovedState, TargetState } from './config/state.ts'
 import { closeDisks, type OpenDisk, openDisks } from './disks.ts'
+import { encryptedStore } from './encryption.ts'
 import { unitIdentity } from './identity.ts'
 import type { UnitRecords } from './unit-records.ts'
 
@@ -83,10 +85,11 @@ async function unitOf(
   portGroups: TargetPortGroups,
   { pool, records, copyUnits }: TargetSurroundings,
 ): Promise<DiskUnit> {
-  const { store, blockSizeBytes, readOnly, lun, traits } = disk
+  const { blockSizeBytes, readOnly, lun, traits } = disk
   const identity = unitIdentity(targetName, lun)
   const itsRecords = records.open(disk, identity)
-  if (itsRecords) await finishWrites(itsRecords, disk)
+  const store = traits.encrypted ? await encryptedStore(disk, itsRecords) : disk.store
+  if (itsRecords) await finishWrites(itsRecords, disk.name, store)
   return new DiskUnit({
     store,
     pool,
@@ -103,7 +106,7 @@ async function unitOf(
 }
 
 /** @throws {CygnetError} STORE_FAILED where a write that a crash has interrupted can still not be finished */
-function finishWrites(records: DurableRecords, { store, name }: OpenDisk): Promise<void> {
+function finishWrites(records: DurableRecords, name: string, store: BackingStore): Promise<void> {
   return new Promise((resolve, reject) => {
     finishAtomicWrite(records, store, (error) => {
       if (!error) return resolve()

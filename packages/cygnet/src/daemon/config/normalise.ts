@@ -93,10 +93,10 @@ function targetOf(
 
 function lunOf(
   lun: number,
-  { file, memory, size, blockSize, readOnly, thin, removable, physicalBlockSize }: LunConfig,
+  { file, memory, size, blockSize, readOnly, thin, removable, physicalBlockSize, encrypted }: LunConfig,
   folder: string,
 ): LunState {
-  const traits = { thin, removable, physicalBlockBytes: physicalBlockSize ?? null }
+  const traits = { thin, removable, physicalBlockBytes: physicalBlockSize ?? null, encrypted }
   const common = { lun, blockSizeBytes: blockSize, readOnly, traits }
   if (memory !== undefined) return { ...common, medium: { kind: 'memory', sizeBytes: memory } }
   assert(file !== undefined, 'a LUN without file and memory was refused')

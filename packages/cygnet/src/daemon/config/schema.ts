@@ -200,6 +200,11 @@ const lun = z
       )
       .default(true),
     removable: flag().describe('The disk is one that initiators can eject.').default(false),
+    encrypted: flag()
+      .describe(
+        'Keeps a new disk encrypted (AES-256-XTS). The key is with what the disk remembers, not in the image; initiators can destroy it (SANITIZE, cryptographic erase).',
+      )
+      .default(false),
     physicalBlockSize: z
       .literal([512, 4096])
       .meta({ title: '512 or 4096' })

@@ -86,9 +86,16 @@ export interface TraitsState {
   readonly removable: boolean
   /** Bytes of a physical block; null: as below the image. */
   readonly physicalBlockBytes: number | null
+  /** Kept encrypted, with a key of its own. */
+  readonly encrypted: boolean
 }
 
-export const defaultTraits: TraitsState = { thin: true, removable: false, physicalBlockBytes: null }
+export const defaultTraits: TraitsState = {
+  thin: true,
+  removable: false,
+  physicalBlockBytes: null,
+  encrypted: false,
+}
 
 export type MediumState =
   /** A regular file or a block device. `createSizeBytes`: a missing file is created sparse with this size. */
