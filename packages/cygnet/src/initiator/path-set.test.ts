@@ -3,9 +3,11 @@ import { test } from 'node:test'
 import { CygnetError } from '../base/errors.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
+import { encodeReportLuns } from '../scsi/lun.ts'
 import { SenseKey } from '../scsi/sense.ts'
+import { ScsiStatus } from '../scsi/status.ts'
 import type { DeviceEvent } from './block-device.ts'
-import { attention, check, FakeDisk, FakeTiming } from './fake-disk.test-helper.ts'
+import { attention, check, FakeDisk, FakeTiming, status as answer } from './fake-disk.test-helper.ts'
 import type { PathSession } from './path.ts'
 import { PathSet } from './path-set.ts'
 import { ScsiDisk } from './scsi-disk.ts'
@@ -234,6 +236,39 @@ test('paths to different units are refused', async () => {
   const network = new Network([new FakeDisk(), other])
   await assert.rejects(network.open(), { code: 'PATHS_DIFFER' })
   assert.ok(network.sessions.every((session) => session?.isClosed))
+})
+
+test('a unit that has another LUN on a path is found by its identifier', async () => {
+  const network = two()
+  const [disk] = network.disks
+  const other = new FakeDisk()
+  other.serialNumber = 'OTHER'
+  const absent = new FakeDisk()
+  absent.deviceType = 0x1f
+  /** A target with other disks before the one that is wanted. */
+  const target = new FakeDisk()
+  const units = [other, absent, disk]
+  target.execute = (command) => {
+    if (command.cdb[0] !== Opcode.reportLuns) return (units[command.lun] ?? absent).execute(command)
+    const list = encodeReportLuns([0, 1, 2], false)
+    command.dataIn?.set(list)
+    return Promise.resolve(answer(ScsiStatus.good, { dataInBytes: list.length }))
+  }
+  network.disks[1] = target
+  await using opened = await diskOn(await network.open(), network)
+  const before = network.counts()
+  await opened.write(0, new Uint8Array(512).fill(1))
+  await opened.write(0, new Uint8Array(512).fill(2))
+  assert.deepEqual(network.counts(), [(before[0] ?? 0) + 1, (before[1] ?? 0) + 1])
+  assert.deepEqual([disk?.bytes[0], other.bytes[0]], [2, 0])
+})
+
+test('units that say nothing of who they are make no paths', async () => {
+  const network = two()
+  const [disk] = network.disks
+  assert.ok(disk)
+  disk.serialNumber = ''
+  await assert.rejects(network.open(), { code: 'PATHS_DIFFER', message: /no identifier/ })
 })
 
 test('a path in standby is not used, and asked again', async () => {

@@ -7,6 +7,7 @@ import { accessStateCodes } from '../scsi/target-port-groups.ts'
 import type { ScsiStatusResult } from '../session/scsi-request.ts'
 import { AttentionEchoes } from './attention-echoes.ts'
 import type { DeviceEvent } from './block-device.ts'
+import { unitName, type UnitIdentity } from './disk-facts.ts'
 import { Path, type PathOwner, type PathPlan, type PathSession } from './path.ts'
 import { PathFence } from './path-fence.ts'
 import type { ScsiCommand, ScsiExecutor, Timing } from './scsi-executor.ts'
@@ -65,7 +66,10 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
    */
   static async open<S extends PathSession>(options: PathSetOptions<S>): Promise<PathSet<S>> {
     const set = new PathSet(options)
-    const outcomes = await Promise.allSettled(set.#paths.map((path) => path.open()))
+    // The first path says which unit it is.
+    const [first, ...others] = set.#paths
+    const outcomes = await Promise.allSettled([first?.open()])
+    outcomes.push(...(await Promise.allSettled(others.map((path) => path.open()))))
     const errors = outcomes.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []))
     const mismatch = errors.find((error) => error instanceof CygnetError && error.code === 'PATHS_DIFFER')
     if (mismatch !== undefined || errors.length === set.#paths.length) {
@@ -99,7 +103,7 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
       }
       const attention = path.takeAttention()
       if (attention !== undefined) return attentionOf(attention)
-      const { lun } = path.plan
+      const { lun } = path
       try {
         const result = await session.execute(command.lun === lun ? command : { ...command, lun })
         if (result.status !== ScsiStatus.checkCondition || !this.#concernsPath(path, result)) return result
@@ -131,12 +135,23 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
     return this.#isClosed
   }
 
-  checkUnit(path: Path<S>, unitName: string): void {
-    this.#unitName ??= unitName
-    if (unitName === this.#unitName) return
+  isWanted(identity: UnitIdentity): boolean {
+    return this.#unitName === undefined || unitName(identity) === this.#unitName
+  }
+
+  checkUnit(path: Path<S>, identity: UnitIdentity): void {
+    const name = unitName(identity)
+    if (!hasName(identity)) {
+      throw new CygnetError(
+        'PATHS_DIFFER',
+        `The logical unit at ${path.plan.name} has no identifier, and nothing proves that the paths lead to the same: use one path.`,
+      )
+    }
+    this.#unitName ??= name
+    if (name === this.#unitName) return
     throw new CygnetError(
       'PATHS_DIFFER',
-      `${path.plan.name} leads to another logical unit (${unitName}) than the other paths (${this.#unitName}): name only portals of the same one.`,
+      `${path.plan.name} leads to another logical unit (${name}) than the other paths (${this.#unitName}): name only portals of the same one.`,
     )
   }
 
@@ -253,6 +268,13 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
 }
 
 const closed = (): CygnetError => new CygnetError('SESSION_CLOSED', 'The device was closed.')
+
+/** Something that no other unit says of itself. */
+const hasName = ({ designators, serialNumber = '' }: UnitIdentity): boolean =>
+  serialNumber.trim() !== '' ||
+  designators.some(
+    ({ association, type, value }) => association === 0 && [1, 2, 3, 8].includes(type) && value.length > 0,
+  )
 
 /** Sessions with one portal group: one ISID cannot have two of them (RFC 7143 §4.4.3). */
 const isSamePort = (one: PathSession, other: PathSession): boolean =>

@@ -3,7 +3,8 @@ import { AdditionalSense } from '../scsi/additional-sense.ts'
 import type { Capacity16 } from '../scsi/capacity.ts'
 import { accessStateCodes } from '../scsi/target-port-groups.ts'
 import { accessRank, readAccessState } from './alua.ts'
-import { readCapacity, readIdentity, unitName } from './disk-facts.ts'
+import { readCapacity, readIdentity, type UnitIdentity } from './disk-facts.ts'
+import { findUnit } from './find-unit.ts'
 import type { ScsiExecutor, Timing } from './scsi-executor.ts'
 import { ScsiUnit } from './scsi-unit.ts'
 import { refreshOf } from './unit-attentions.ts'
@@ -24,7 +25,7 @@ export interface PathSession extends ScsiExecutor {
 export interface PathPlan<S extends PathSession = PathSession> {
   /** For people: the portal. */
   readonly name: string
-  /** The unit's LUN there, 0..16383. */
+  /** The unit's LUN there, 0..16383; where it is not, it is looked for by its identifier. */
   readonly lun: number
   /** Logs in, with the ISID of the session that it takes the place of, or else a new one. */
   open(isid: Uint8Array | undefined): Promise<S>
@@ -34,8 +35,10 @@ export interface PathPlan<S extends PathSession = PathSession> {
 export interface PathOwner<S extends PathSession> {
   readonly timing: Timing
   readonly isClosed: boolean
-  /** @throws {CygnetError} PATHS_DIFFER where another path leads to a unit of another name */
-  checkUnit(path: Path<S>, unitName: string): void
+  /** It is the unit that the paths before lead to; any will do for the first. */
+  isWanted(identity: UnitIdentity): boolean
+  /** @throws {CygnetError} PATHS_DIFFER where it is another one */
+  checkUnit(path: Path<S>, identity: UnitIdentity): void
   /** The capacity as a path saw it just now; true where it was another one before. */
   hasNewCapacity(capacity: Capacity16): boolean
   /** Its session is open. `before`: the one that this takes the place of. */
@@ -57,6 +60,7 @@ const ASK_AGAIN_MS = 500
 export class Path<S extends PathSession> {
   readonly plan: PathPlan<S>
   readonly #owner: PathOwner<S>
+  #lun: number
   #session: S | undefined
   /** The one before, whose tasks the next one ends. */
   #before: S | undefined
@@ -67,7 +71,13 @@ export class Path<S extends PathSession> {
 
   constructor(plan: PathPlan<S>, owner: PathOwner<S>) {
     this.plan = plan
+    this.#lun = plan.lun
     this.#owner = owner
+  }
+
+  /** The unit's LUN on this path. */
+  get lun(): number {
+    return this.#lun
   }
 
   /** Undefined while it is down. */
@@ -164,20 +174,24 @@ export class Path<S extends PathSession> {
     if (!this.#owner.isClosed) this.#cancel = this.#owner.timing.schedule(action, delayMs)
   }
 
-  #unit(session: S): ScsiUnit {
-    const { lun } = this.plan
+  #unit(session: S, lun = this.#lun): ScsiUnit {
     return new ScsiUnit({ executor: session, timing: this.#owner.timing, lun, busyLimitMs: ASK_AGAIN_MS })
   }
 
   async #look(session: S): Promise<void> {
-    const unit = this.#unit(session)
     let attention: number | undefined
-    unit.onAttention = (additional) => {
-      if (refreshOf(additional) !== 'nothing') attention = additional
-      return Promise.resolve()
+    const unitAt = (lun: number): ScsiUnit => {
+      const unit = this.#unit(session, lun)
+      unit.onAttention = (additional) => {
+        if (refreshOf(additional) !== 'nothing') attention = additional
+        return Promise.resolve()
+      }
+      return unit
     }
-    const identity = await readIdentity(unit)
-    this.#owner.checkUnit(this, unitName(identity))
+    const isWanted = (identity: UnitIdentity): boolean => this.#owner.isWanted(identity)
+    const { unit, identity } = await findUnit(this.#lun, unitAt, isWanted)
+    this.#owner.checkUnit(this, identity)
+    this.#lun = unit.lun
     this.#state = await readAccessState(unit, identity)
     // A port in standby does not tell the capacity (SPC-5 §5.18.2.4).
     const isActive = accessRank[this.#state] !== undefined
