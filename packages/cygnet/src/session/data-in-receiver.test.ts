@@ -82,7 +82,7 @@ test('§11.16.3 after an R-Data SNACK the series begins where it was acknowledge
   take(receiver, 0)
   receiver.acknowledge()
   take(receiver, 1)
-  receiver.restart()
+  receiver.restart(false)
   assert.ok(receiver.hasGap)
   assert.equal(take(receiver, 2), 'repeated')
   assert.equal(receiver.data(1, 4, 2, [Uint8Array.of(4, 5)]), 'taken')

@@ -50,6 +50,8 @@ export class DataInReceiver {
   #ackPdus = 0
   #awaitsResend = false
   #takesAnyStart = false
+  #takesResentR2Ts = false
+  #hasData = false
   #newGap = NOTHING_MISSING
 
   /** `aheadLimit`: most PDUs that are taken ahead of a gap. */
@@ -78,6 +80,11 @@ export class DataInReceiver {
     return this.#awaitsResend || this.#expDataSN < this.#end
   }
 
+  /** Data-In is known to have been sent: what is missing may be data, and not only R2Ts. */
+  get hasData(): boolean {
+    return this.#hasData
+  }
+
   /** After an arrival `ahead`: the numbers that are first seen to be missing, none where they all were known. */
   get newGap(): InputRun {
     return this.#newGap
@@ -91,6 +98,8 @@ export class DataInReceiver {
     slices: readonly Uint8Array[],
   ): InputArrival | InputViolation {
     const buffer = this.#buffer
+    this.#hasData = true
+    if (this.#awaitsResend && this.#takesAnyStart && offset === this.#contiguousBytes) this.#startAt(dataSN)
     if (this.#isKnown(dataSN)) return 'repeated'
     if (offset + lengthBytes > buffer.length)
       return violated(`it sent bytes up to ${offset + lengthBytes} where ${buffer.length} were asked for`)
@@ -112,10 +121,10 @@ export class DataInReceiver {
 
   /** An R2T. */
   r2t(r2tSN: number): InputArrival | InputViolation {
-    if (this.#takesAnyStart) {
-      this.#takesAnyStart = false
-      this.#expDataSN = r2tSN
-    }
+    // The data that was asked for again comes after it, whatever its numbers are.
+    if (this.#awaitsResend && this.#takesAnyStart) return 'taken'
+    if (this.#takesAnyStart) this.#startAt(r2tSN)
+    if (this.#takesResentR2Ts && r2tSN < this.#expDataSN && !this.#hasData) return 'taken'
     if (this.#isKnown(r2tSN)) return 'repeated'
     if (r2tSN === this.#expDataSN) return this.#next()
     return this.#keepAhead(r2tSN, R2T_PIECE) ?? 'ahead'
@@ -130,7 +139,8 @@ export class DataInReceiver {
     let known = this.#dataPdus
     for (const { count } of this.gaps()) known += count
     const run = { first: this.#end, count: Math.max(0, dataPdus - known) }
-    if (run.count > this.#aheadLimit)
+    this.#hasData = true
+    if (this.#end + run.count - this.#expDataSN > this.#aheadLimit)
       return violated(`its SCSI Response counts ${dataPdus} Data-In PDUs where ${known} are known`)
     this.#end += run.count
     return run
@@ -146,6 +156,7 @@ export class DataInReceiver {
 
   /** A number is known to exist, and its PDU is not usable or did not come. Returns what to ask for; 0 of them: nothing new. */
   missing(dataSN: number): InputRun {
+    this.#hasData = true
     if (dataSN < this.#end) {
       const isMissing = dataSN >= this.#expDataSN && this.#ahead?.has(dataSN) !== true
       return { first: dataSN, count: isMissing ? 1 : 0 }
@@ -177,19 +188,24 @@ export class DataInReceiver {
     this.#ackPdus = this.#dataPdus
   }
 
-  /** Gives up what is not acknowledged: the target sends it again, perhaps cut differently (§11.16.3). */
-  restart(): void {
+  /**
+   * Gives up what is not acknowledged: the target sends it again, perhaps cut differently (§11.16.3). `isBidirectional`:
+   * its numbers begin after those of R2Ts that may not have come.
+   */
+  restart(isBidirectional: boolean): void {
     this.#ahead = undefined
     this.#expDataSN = this.#ackDataSN
     this.#contiguousBytes = this.#ackBytes
     this.#dataPdus = this.#ackPdus
     this.#end = this.#expDataSN
     this.#awaitsResend = true
+    this.#takesAnyStart = isBidirectional
   }
 
   /**
-   * The task goes on at another connection (§7.2.2), from `expDataSN`: what came without a gap stays. `isRead`: R2Ts of
-   * a write may start anywhere, since those without an answer come again.
+   * The task goes on at another connection (§7.2.2), from `expDataSN`: what came without a gap stays. R2Ts without an
+   * answer come again: those of a write may start anywhere, those of a bidirectional command (`isRead`) begin with
+   * `expDataSN` or are some that have been here.
    */
   reassign(isRead: boolean): void {
     if (this.#ahead !== undefined)
@@ -198,7 +214,14 @@ export class DataInReceiver {
     this.#end = this.#expDataSN
     this.#awaitsResend = false
     this.#takesAnyStart = !isRead
+    this.#takesResentR2Ts = isRead
     if (isRead) this.acknowledge()
+  }
+
+  /** The next number is whatever has come now. */
+  #startAt(number: number): void {
+    this.#takesAnyStart = false
+    this.#expDataSN = number
   }
 
   #isKnown(number: number): boolean {

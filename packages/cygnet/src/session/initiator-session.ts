@@ -30,8 +30,8 @@ import type { SessionParameters } from './parameters.ts'
 import type { PortalAddress } from './portal-address.ts'
 import { RecoveryCounters } from './recovery-counters.ts'
 import { RequestWindow } from './request-window.ts'
-import type { ScsiRequest, ScsiResult } from './scsi-request.ts'
-import { sessionClosed, taskLost } from './scsi-result.ts'
+import type { ScsiRequest } from './scsi-request.ts'
+import { sessionClosed } from './scsi-result.ts'
 import { SessionOutbox } from './session-outbox.ts'
 import { type ReopeningSession, reopenWaitSeconds, SessionRecovery } from './session-recovery.ts'
 import {
@@ -41,6 +41,7 @@ import {
 } from './states/initiator-session-states.ts'
 import { StateMachine } from './states/state-machine.ts'
 import { type ManageDone, type ManagingSession, TaskManagementRequests } from './task-management-requests.ts'
+import { type ReplayingSession, TaskReplay } from './task-replay.ts'
 
 type TimerName = 'sweep' | 'recovery' | 'reopen' | 'connections' | 'drain'
 const timerNames = ['sweep', 'recovery', 'reopen', 'connections', 'drain'] as const
@@ -70,7 +71,13 @@ const logoutWanted = lostConnection('the target asked us to log out')
  * (`SessionRecovery`).
  */
 export class InitiatorSession
-  implements ConnectionOwner, TaskSession, ManagingSession, RecoveringSession, ReopeningSession
+  implements
+    ConnectionOwner,
+    TaskSession,
+    ManagingSession,
+    RecoveringSession,
+    ReopeningSession,
+    ReplayingSession
 {
   readonly counters = new RecoveryCounters()
   readonly window: RequestWindow
@@ -87,6 +94,7 @@ export class InitiatorSession
   readonly #connections: InitiatorConnections
   readonly #recovery: ConnectionRecovery
   readonly #reopening: SessionRecovery
+  readonly #replay: TaskReplay
   readonly #controls = new ControlRequests()
   readonly #outbox: SessionOutbox
   #phase: SessionPhase = 'idle'
@@ -108,6 +116,7 @@ export class InitiatorSession
     this.#connections = new InitiatorConnections(this, options)
     this.#recovery = new ConnectionRecovery(this)
     this.#reopening = new SessionRecovery(this)
+    this.#replay = new TaskReplay(this, this.#outbox)
   }
 
   // For callers
@@ -323,15 +332,12 @@ export class InitiatorSession
     this.management.abort(task)
   }
 
-  /** Whatever has become of it there, it ends, before it may be sent again. */
+  taskProven(task: InitiatorTask, connection: InitiatorConnection): void {
+    this.management.taskProven(task, connection)
+  }
+
   taskNotReassigned(task: InitiatorTask): void {
-    this.counters.taskReassignRefused++
-    // The answer may have come together with the task's own response, which then counts.
-    this.management.takeBack(task, () =>
-      this.#outbox.afterwards(() => {
-        if (task.state === 'active') this.taskForgotten(task)
-      }),
-    )
+    this.#replay.notReassigned(task)
   }
 
   taskLeft(connection: InitiatorConnection): void {
@@ -340,7 +346,7 @@ export class InitiatorSession
 
   /** §7.2.2: the target has no such task any more, though it took the command. */
   taskForgotten(task: InitiatorTask): void {
-    this.tasks.replay([task], (one) => this.#refusalOf(one))
+    this.#replay.replay([task])
     this.tasks.dispatch()
   }
 
@@ -488,7 +494,7 @@ export class InitiatorSession
     } else if (isAlone || wasWanted) this.#loggedOutByTarget()
     else {
       this.management.connectionLost(connection)
-      this.tasks.replay(this.tasks.suspend(connection), (task) => this.#refusalOf(task))
+      this.#replay.replay(this.tasks.suspend(connection))
       this.#outbox.emit({ kind: 'connection-removed', cid: connection.cid })
       this.tasks.dispatch()
       this.#openMore()
@@ -546,24 +552,11 @@ export class InitiatorSession
     this.#phase = this.#mayReopen ? 'reopening' : 'closing'
     this.#connections.abandon()
     this.management.failAll(failure)
-    const tasks = this.tasks.all().filter((task) => task.state !== 'waiting')
-    this.tasks.replay(tasks, (task) => this.#refusalOf(task))
+    this.#replay.replay(this.tasks.all().filter((task) => task.state !== 'waiting'))
     if (this.#phase === 'reopening') {
       this.#outbox.emit({ kind: 'session-lost', failure })
       this.#reopening.begin(failure, waitSeconds)
     } else this.#end(failure, undefined)
-  }
-
-  /** Why a task that was on its way does not start anew; undefined: it does. */
-  #refusalOf(task: InitiatorTask): ScsiResult | undefined {
-    if (task.endCode !== undefined) return task.endResult
-    if (task.request.replay === 'safe' && task.replays < this.policy.replayLimit && this.isOpen) {
-      task.replays++
-      this.counters.taskReplayed++
-      return undefined
-    }
-    this.counters.taskNotReplayed++
-    return taskLost
   }
 
   // ConnectionRecovery and SessionRecovery

@@ -51,6 +51,8 @@ export class InitiatorTask implements Outgoing {
   /** Valid once it was sent. */
   cmdSN: Serial32 = 0
   connection: InitiatorConnection | undefined
+  /** Where TASK REASSIGN asks for it, while it is suspended. */
+  reassignedTo: InitiatorConnection | undefined
   receiver: DataInReceiver
   /** What an R2T may have asked for, and how many of them are not answered in full. */
   outstandingR2Ts = 0
@@ -139,6 +141,7 @@ export class InitiatorTask implements Outgoing {
     this.initiatorTaskTag = initiatorTaskTag
     this.state = 'waiting'
     this.connection = undefined
+    this.reassignedTo = undefined
     this.receiver = new DataInReceiver(this.request.dataIn, aheadPdus)
     this.outstandingR2Ts = 0
     this.sentBytes = 0

@@ -35,6 +35,8 @@ export interface TaskSession {
   taskTimedOut(task: InitiatorTask): void
   /** The target would not reassign a task, and did not. */
   taskNotReassigned(task: InitiatorTask): void
+  /** Something came over `connection` for a suspended task: if it is being reassigned to that, it has been. */
+  taskProven(task: InitiatorTask, connection: InitiatorConnection): void
   /** The connection has one task less. */
   taskLeft(connection: InitiatorConnection): void
   /** A deadline may have to be set. */
@@ -232,6 +234,8 @@ export class InitiatorTasks {
 
   #taskOf(connection: InitiatorConnection, tag: number): InitiatorTask | undefined {
     const task = this.#byTag.get(tag)
+    // The response to its TASK REASSIGN may be lost.
+    if (task?.state === 'suspended') this.#session.taskProven(task, connection)
     if (task === undefined || task.state !== 'active' || task.connection !== connection) return undefined
     if (task.proofDeadline !== Infinity) {
       task.proofDeadline = Infinity

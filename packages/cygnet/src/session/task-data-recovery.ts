@@ -7,6 +7,10 @@ import { type InitiatorTask, SOON } from './initiator-task.ts'
 import type { RecoveryCounters } from './recovery-counters.ts'
 import { sendDataAck, sendDataSnack, sendRDataSnack, sendStatusSnack } from './snack-requests.ts'
 
+/** R2Ts are numbered with the Data-In of a bidirectional command, and come before it. */
+const missesData = ({ isRead, isWrite, receiver }: InitiatorTask): boolean =>
+  isRead && (!isWrite || receiver.hasData)
+
 /**
  * Recovery of a task's data within its command (RFC 7143 §7.1.4.1, ErrorRecoveryLevel 1 and 2): what is missing is asked
  * for by SNACK, again after a while, and in the end the connection is given up.
@@ -24,14 +28,13 @@ export class TaskDataRecovery {
   snack(task: InitiatorTask, connection: InitiatorConnection, { first, count }: InputRun): void {
     if (count === 0 || task.isDataLost) return
     this.#counters.sequenceError++
-    if (task.isRead) task.snackDeadline = SOON
-    // R2Ts are not cut; Data-In of a bidirectional command comes after the last of them.
-    const isData = task.isRead && task.sentBytes >= task.request.dataOutBytes
+    const isData = missesData(task)
+    if (isData) task.snackDeadline = SOON
     if (isData && task.segmentation !== connection.segmentation) {
       this.#snackAll(task, connection)
       return
     }
-    if (task.isRead) this.#counters.dataSnack++
+    if (isData) this.#counters.dataSnack++
     else this.#counters.r2tSnack++
     sendDataSnack(connection, task.lun, task.initiatorTaskTag, first, count)
   }
@@ -39,7 +42,7 @@ export class TaskDataRecovery {
   /** §11.16.3: since MaxRecvDataSegmentLength has changed, all that is not acknowledged comes again. */
   #snackAll(task: InitiatorTask, connection: InitiatorConnection): void {
     task.segmentation = connection.segmentation
-    task.receiver.restart()
+    task.receiver.restart(task.isWrite)
     if (task.heldResponse !== undefined) task.keptStatSN = task.heldResponse.statSN
     task.heldResponse = undefined
     task.snackTag++
@@ -51,7 +54,7 @@ export class TaskDataRecovery {
   dataCame(task: InitiatorTask, connection: InitiatorConnection): boolean {
     if (task.receiver.hasGap) {
       // §7.1.4.1: a lost R2T is the target's to send again.
-      task.snackDeadline = task.isRead ? SOON : Infinity
+      task.snackDeadline = missesData(task) ? SOON : Infinity
       return false
     }
     // The response with the SNACK tag has the StatSN of one that came: nothing else shows that it is lost.

@@ -44,6 +44,8 @@ interface ManagementRequest {
   readonly lun: bigint
   readonly connection: InitiatorConnection
   readonly cmdSN: Serial32
+  /** The one that it is about. */
+  readonly task: InitiatorTask | undefined
   /** Set at the first look. */
   deadline: Instant
   readonly done: ManageDone
@@ -187,6 +189,17 @@ export class TaskManagementRequests {
     this.#send(connection, TaskManagementFunction.taskReassign, 0n, done, task, task.receiver.expDataSN)
   }
 
+  /** Something came for `task` over `connection`: where it is being reassigned to that, it has been. */
+  taskProven(task: InitiatorTask, connection: InitiatorConnection): void {
+    for (const request of [...this.#requests.values()]) {
+      if (request.task !== task || request.connection !== connection) continue
+      if (request.taskManagementFunction !== TaskManagementFunction.taskReassign) continue
+      this.#requests.delete(request.tag)
+      this.#late.add(request.tag)
+      request.done(TaskManagementResponseCode.functionComplete, undefined)
+    }
+  }
+
   #resetUnit(task: InitiatorTask, ended: () => void): void {
     const isSent = this.manage(
       TaskManagementFunction.logicalUnitReset,
@@ -214,7 +227,7 @@ export class TaskManagementRequests {
     const { window } = this.#session
     const tag = this.#session.takeTag()
     const { cmdSN } = window
-    this.#requests.set(tag, { tag, taskManagementFunction, lun, connection, cmdSN, deadline: 0, done })
+    this.#requests.set(tag, { tag, taskManagementFunction, lun, connection, cmdSN, task, deadline: 0, done })
     if (this.#session.parameters?.taskReporting === 'FastAbort')
       for (const one of this.#affected(taskManagementFunction, lun, cmdSN))
         if (one.connection === connection) one.isStopped = true
@@ -270,6 +283,7 @@ export class TaskManagementRequests {
         if (task.endCode === undefined) this.#session.tasks.finish(task, taskAborted)
         else this.#session.tasks.finishEnded(task)
       }
+    else this.#settle(request, ({ isStopped }) => isStopped)
     request.done(response, undefined, additional)
   }
 
@@ -277,13 +291,30 @@ export class TaskManagementRequests {
     const request = this.#requests.get(initiatorTaskTagOf(header, 0))
     if (request === undefined) return
     this.#requests.delete(request.tag)
+    this.#settle(request, ({ isStopped }) => isStopped)
     request.done(undefined, rejection('Task Management Function Request', reason))
+  }
+
+  /**
+   * Nobody knows whether a function has ended tasks, or it has not and their Data-Out has stopped for it (FastAbort):
+   * each of them is aborted, which has an answer. Those of a lost connection are recovered with it.
+   */
+  #settle(
+    { taskManagementFunction, lun, cmdSN }: ManagementRequest,
+    isWanted = (_task: InitiatorTask): boolean => true,
+  ): void {
+    for (const task of this.#affected(taskManagementFunction, lun, cmdSN)) {
+      if (task.endCode !== undefined || task.connection?.state !== 'full-feature' || !isWanted(task)) continue
+      task.endCode = 'TASK_ABORTED'
+      this.abort(task)
+    }
   }
 
   /** Immediate commands do not outlive their connection (§7.14). */
   connectionLost(connection: InitiatorConnection): void {
     for (const request of [...this.#requests.values()]) {
       if (request.connection !== connection || !this.#requests.delete(request.tag)) continue
+      this.#settle(request)
       request.done(undefined, { code: LOST, message: 'The connection was lost before the answer came.' })
     }
   }
@@ -319,6 +350,7 @@ export class TaskManagementRequests {
       if (request.deadline === 0) request.deadline = now + this.#session.limits.taskManagementTimeoutMs
       else if (now >= request.deadline && this.#requests.delete(request.tag)) {
         this.#late.add(request.tag)
+        this.#settle(request)
         request.done(undefined, unanswered)
       }
     }
