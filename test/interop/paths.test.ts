@@ -105,6 +105,36 @@ test('data goes by the optimized path, by another one when that is lost, and bac
   assert.deepEqual(await disk.read(0, 512), new Uint8Array(512))
 })
 
+test('a lost session is reinstated by another portal of its group, so that a newer write need not wait', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const scratch = new Scratch(t)
+  await using server = await startConfigured(scratch, {
+    portals: [
+      { listen: '127.0.0.1:0', group: 1 },
+      { listen: '127.0.0.1:0', group: 1 },
+    ],
+    targets: { [TARGET]: { luns: { 0: { memory: '64M' } } } },
+  })
+  const relay = await Relay.start(server.ports[1] ?? 0)
+  scratch.defer(() => relay.cut())
+  await using disk = await connect(`iscsi://127.0.0.1:${server.ports[0]}/${TARGET}/0`, {
+    paths: [`127.0.0.1:${relay.port}`],
+  })
+  const lost = Promise.withResolvers<number>()
+  disk.onEvent(({ kind }) => kind === 'path-lost' && lost.resolve(performance.now()))
+  // The target's side of the path stays, and new connections by it are not answered.
+  relay.silence()
+  const writes = [0, 4096].map((offset) => disk.write(offset, new Uint8Array(4096).fill(1)))
+  const newer = disk.write(0, new Uint8Array(8192).fill(2))
+  await Promise.all(writes)
+  await newer
+  const waitedMs = performance.now() - (await lost.promise)
+  assert.ok(waitedMs < 1500, `${waitedMs} ms`)
+  assert.deepEqual(await disk.read(0, 8192), new Uint8Array(8192).fill(2))
+  assert.match(server.subject.stderr, /reinstate/)
+})
+
 test('portals that the target tells are paths; other units are refused as such', {
   timeout: TIMEOUT_MS,
 }, async (t) => {
