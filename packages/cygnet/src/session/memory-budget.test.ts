@@ -87,4 +87,33 @@ describe('memory budget', () => {
     assert.equal(budget.usedBytes, 0)
     assert.equal(two.target.submitted.length, 1)
   })
+
+  test('what is kept for SNACKs makes room for work: in its own session, and in others', () => {
+    const budget = new MemoryBudget(10_000)
+    const peers = Array.from({ length: 3 }, () => {
+      const peer = new TestPeer({ budget, limits: { nopIntervalMs: 1e7 } })
+      peer.logIn([['ErrorRecoveryLevel', '1']])
+      return peer
+    })
+    const readings = peers.map((peer) => {
+      const expStatSN = peer.expStatSN ?? 0
+      return () => {
+        const [answer] = peer.command(fakeCdb(FakeOpcode.read, 0, 4000), { ...READ, expStatSN })
+        assert.equal(answer?.name, 'SCSI Data-In')
+      }
+    })
+    for (let i = 0; i < 5; i++) for (const readOnce of readings) readOnce()
+    assert.ok(budget.usedBytes > 0, 'nothing is kept')
+    assert.ok(budget.usedBytes <= 12_000)
+    const [busy, idle] = peers as [TestPeer, TestPeer]
+    busy.target.hold = true
+    read(busy)
+    read(busy)
+    assert.equal(busy.target.submitted.length, 7, 'the data that others keep is in its way')
+    busy.target.finishHeld()
+    busy.poll()
+    idle.nopOut()
+    for (const peer of peers) peer.finish()
+    assert.equal(budget.usedBytes, 0)
+  })
 })

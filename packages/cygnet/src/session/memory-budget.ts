@@ -6,6 +6,7 @@
 export class MemoryBudget {
   readonly #limitBytes: number
   readonly #waiting = new Set<() => void>()
+  readonly #offers = new Set<() => boolean>()
   #usedBytes = 0
 
   constructor(limitBytes: number) {
@@ -21,9 +22,14 @@ export class MemoryBudget {
     this.#usedBytes += bytes
   }
 
+  hasRoomFor(bytes: number): boolean {
+    return this.#usedBytes + bytes <= this.#limitBytes
+  }
+
   /** Takes memory where there is some; `retry` is called once when there may be. */
   tryReserve(bytes: number, retry: () => void): boolean {
-    if (this.#usedBytes + bytes > this.#limitBytes) {
+    for (const giveUp of this.#offers) while (!this.hasRoomFor(bytes) && giveUp());
+    if (!this.hasRoomFor(bytes)) {
       this.#waiting.add(retry)
       return false
     }
@@ -37,6 +43,15 @@ export class MemoryBudget {
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const retry of waiting) retry()
+  }
+
+  /** Some of the memory in use is dispensable: `giveUp` releases a part of it, and returns false where none is left. */
+  offer(giveUp: () => boolean): void {
+    this.#offers.add(giveUp)
+  }
+
+  withdrawOffer(giveUp: () => boolean): void {
+    this.#offers.delete(giveUp)
   }
 
   /** Who waits no more. */

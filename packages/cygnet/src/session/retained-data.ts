@@ -17,6 +17,10 @@ export class RetainedData {
     this.#dropped = dropped
   }
 
+  get isEmpty(): boolean {
+    return this.#tasks.size === 0
+  }
+
   add(task: IscsiTask): void {
     this.remove(task)
     this.#tasks.set(task, task.reservedBytes)

@@ -13,9 +13,9 @@ import type { MemoryBudget } from './memory-budget.ts'
 import type { SessionParameters } from './parameters.ts'
 import { RecoveryCounters } from './recovery-counters.ts'
 import { needsFence, ResponseFence } from './response-fence.ts'
-import { RetainedData } from './retained-data.ts'
 import { type ConnectionsOwner, type SessionConnection, SessionConnections } from './session-connections.ts'
 import type { LoginIdentity, SessionClosure, SessionHome, TargetHost } from './target-host.ts'
+import { TaskAdmission } from './task-admission.ts'
 
 const isOwedAborted = (task: IscsiTask): boolean => task.state === 'owed' && task.aborting
 
@@ -41,12 +41,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   readonly #host: TargetHost
   readonly #limits: TargetLimits
   readonly #tasks = new Map<number, IscsiTask>()
-  /** Delivered, in order, and waiting for memory. */
-  #waiting: IscsiTask[] = []
-  #reservedBytes = 0
-  readonly #retained: RetainedData
-  readonly #budget: MemoryBudget
-  readonly #retry = (): void => this.#submitWaiting()
+  readonly #admission: TaskAdmission
   #immediateCount = 0
   #endWaiters: (() => void)[] = []
   /** Initiator task tags of the task management functions in work, and where they came from. */
@@ -63,7 +58,6 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     budget: MemoryBudget,
     counters = new RecoveryCounters(),
   ) {
-    this.#budget = budget
     this.#host = host
     this.identity = identity
     this.#limits = limits
@@ -74,7 +68,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
       () => this.connections.live.values(),
       (task) => this.resume(task),
     )
-    this.#retained = new RetainedData(limits.retainedDataBytes, (task) => this.#release(task, 0))
+    this.#admission = new TaskAdmission(limits, budget, (task) => this.#submit(task))
   }
 
   get home(): SessionHome {
@@ -151,8 +145,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
       }
       return
     }
-    this.#waiting.push(task)
-    this.#submitWaiting()
+    this.#admission.enter(task)
   }
 
   /** A place of the command window became free without a response: a connection that lives says so. */
@@ -209,19 +202,17 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   retire(task: IscsiTask): void {
     if (!this.isRecoverable || task.state === 'ended') {
       this.#end(task)
-      this.#submitWaiting()
+      this.#admission.submitWaiting()
       return
     }
     task.state = 'sent'
     this.#freePlace(task)
-    this.#release(task, task.dataInBuffer ? task.dataIn.length : 0)
+    this.#admission.release(task, task.dataInBuffer ? task.dataIn.length : 0)
   }
 
   /** The last PDU of the task has left: its data may be dropped where others need the memory. */
   left(task: IscsiTask): void {
-    if (task.state !== 'sent') return
-    if (task.reservedBytes > 0) this.#retained.add(task)
-    this.#submitWaiting()
+    if (task.state === 'sent') this.#admission.retain(task)
   }
 
   /** Its response is acknowledged, or there is no room to keep it. */
@@ -229,7 +220,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     task.isSilenced = true
     task.dropData()
     this.#end(task)
-    this.#submitWaiting()
+    this.#admission.submitWaiting()
   }
 
   /** Its response has not been made yet: task management can still end it. */
@@ -251,7 +242,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
       this.home.port.abort(task)
       return
     }
-    this.#waiting = this.#waiting.filter((waiting) => waiting !== task)
+    this.#admission.withdraw(task)
     task.aborted = true
     task.finish()
   }
@@ -310,7 +301,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
       if (lun === undefined || task.command.lun === lun) this.#end(task)
     }
     this.announceWindow(connection)
-    this.#submitWaiting()
+    this.#admission.submitWaiting()
   }
 
   /**
@@ -372,7 +363,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     const active = tasks.filter((task) => task.state !== 'sent')
     if (active.length > 0) this.home.port.tasksCleared()
     for (const task of tasks) this.#terminate(task)
-    this.#submitWaiting()
+    this.#admission.submitWaiting()
     return active.length
   }
 
@@ -381,7 +372,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     const isSubmitted = task.state === 'submitted' && !task.isDone
     task.aborting = true
     task.dataOutTransfer?.abandonOwed()
-    this.#waiting = this.#waiting.filter((waiting) => waiting !== task)
+    this.#admission.withdraw(task)
     if (isSubmitted) {
       this.home.port.abort(task)
       return
@@ -453,8 +444,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     if (this.#closed) return
     this.#closed = true
     this.connections.end(closure)
-    this.#budget.forget(this.#retry)
-    this.#waiting = []
+    this.#admission.close()
     this.#endWaiters = []
     this.order.discardAll()
     for (const task of [...this.#tasks.values()]) {
@@ -500,28 +490,15 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     }
   }
 
-  #submitWaiting(): void {
-    while (!this.#closed) {
-      const task = this.#waiting[0]
-      if (!task) return
-      const limit = this.#limits.sessionBufferBytes
-      const reserve = Math.min(task.dataInLimitBytes + task.dataOutLimitBytes, limit)
-      // What is kept in case that it is asked for again makes room for what is asked for now.
-      while (this.#reservedBytes + reserve > limit && this.#retained.dropOldest());
-      if (this.#reservedBytes + reserve > limit) return
-      if (this.#reservedBytes === 0) this.#budget.reserve(reserve)
-      else if (!this.#budget.tryReserve(reserve, this.#retry)) return
-      this.#waiting.shift()
-      this.#reservedBytes += reserve
-      task.reservedBytes = reserve
-      const transfer = task.dataOutTransfer
-      if (transfer?.fault !== undefined) {
-        faultTask(task, transfer.fault)
-        task.finish()
-        continue
-      }
+  /** There is memory for the whole transfer. */
+  #submit(task: IscsiTask): void {
+    const transfer = task.dataOutTransfer
+    if (transfer?.fault === undefined) {
       task.state = 'submitted'
       this.home.port.submit(task)
+    } else {
+      faultTask(task, transfer.fault)
+      task.finish()
     }
   }
 
@@ -532,7 +509,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
       task.discard()
       this.#end(task)
       this.announceWindow(task.connection)
-      this.#submitWaiting()
+      this.#admission.submitWaiting()
       return
     }
     this.#respond(task)
@@ -542,7 +519,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   #respond(task: IscsiTask): void {
     task.state = 'done'
     // Its data is to be sent: it is not kept for a SNACK only.
-    this.#retained.remove(task)
+    this.#admission.unretain(task)
     if (task.isSuspended || (!this.#fence.isClear && this.#fence.holds(task))) return
     const { connection } = task
     if (!this.isFenced || !needsFence(task)) this.#sendResponse(task)
@@ -587,10 +564,9 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     task.dataOutTransfer?.release()
     if (task.recovery) task.connection.forgetDataAckTag(task.recovery.targetTransferTag)
     if (this.#tasks.get(task.tag) === task) this.#tasks.delete(task.tag)
-    this.#retained.remove(task)
     this.#freePlace(task)
     this.#checkEndWaiters()
-    this.#release(task, 0)
+    this.#admission.release(task, 0)
   }
 
   #freePlace(task: IscsiTask): void {
@@ -599,15 +575,6 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     else if (!task.holdsPlace) return
     else this.window.complete()
     task.isPlaced = false
-  }
-
-  /** Gives back what it has reserved beyond `bytes`. */
-  #release(task: IscsiTask, bytes: number): void {
-    const released = task.reservedBytes - bytes
-    if (released <= 0) return
-    task.reservedBytes = bytes
-    this.#reservedBytes -= released
-    this.#budget.release(released)
   }
 
   /** Aborted tasks whose data is still to come. */
