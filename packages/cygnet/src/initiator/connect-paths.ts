@@ -17,6 +17,9 @@ export interface PathOptions {
   readonly paths?: 'discover' | readonly string[]
 }
 
+/** What this needs of an initiator. */
+export type SessionOpener = Pick<Initiator, 'openSession'>
+
 /** Where to log in, and the LUN there, where it is not the first place's. */
 interface Place extends SessionOptions {
   readonly lun?: number
@@ -36,7 +39,7 @@ const CONNECT_TIMEOUT_MS = 3000
  * @throws {CygnetError} as `PathSet.open`; ADDRESS_INVALID, URL_INVALID
  */
 export async function openPaths(
-  initiator: Initiator,
+  initiator: SessionOpener,
   timing: Timing,
   all: SessionOptions & PathOptions & { readonly lun: number; readonly reopenLimitMs: number },
   onEvent: (event: DeviceEvent) => void,
@@ -71,7 +74,7 @@ function named(base: SessionOptions, paths: readonly string[]): Place[] {
 }
 
 /** Every portal that the target tells, but for the one that it was asked at. */
-async function discoverPlaces(initiator: Initiator, base: SessionOptions): Promise<SessionOptions[]> {
+async function discoverPlaces(initiator: SessionOpener, base: SessionOptions): Promise<SessionOptions[]> {
   await using session = await initiator.openSession(base)
   const asked = formatPortalAddress(session.portal)
   const targets = await session.sendTargets()
