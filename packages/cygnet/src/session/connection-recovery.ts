@@ -107,14 +107,16 @@ export class ConnectionRecovery {
     const suspended = new Set(tasks.suspend(connection))
     const earlier = this.#recoveries.get(connection.cid)
     for (const task of earlier?.tasks ?? []) suspended.add(task)
-    for (const other of this.#recoveries.values()) {
-      if (other.through !== connection) continue
-      if (other.phase === 'logging-out') this.#retryLater(other, 'logoutFailed')
-      // What it was to take over is taken over with its own tasks.
-      else if (other.phase === 'reassigning') {
-        for (const task of other.tasks) suspended.add(task)
-        this.#recoveries.delete(other.cid)
+    this.#leaves(connection)
+    // What it was to take over is taken over with its own tasks: it may have them at the target.
+    for (const other of this.#reassigning()) {
+      for (const task of other.tasks) {
+        if (task.reassignedTo !== connection) continue
+        task.reassignedTo = undefined
+        suspended.add(task)
+        other.tasks.delete(task)
       }
+      if (other.cid !== connection.cid) this.#checkDone(other)
     }
     this.#recoveries.set(connection.cid, {
       cid: connection.cid,
@@ -133,6 +135,40 @@ export class ConnectionRecovery {
     })
     if (retainSeconds === 0) this.#giveUp(failure)
     else this.#arm()
+  }
+
+  #reassigning(): Recovery[] {
+    return [...this.#recoveries.values()].filter(({ phase }) => phase === 'reassigning')
+  }
+
+  /** A connection logs nothing out any more: lost, or logged out itself. */
+  #leaves(connection: InitiatorConnection): void {
+    for (const recovery of this.#recoveries.values())
+      if (recovery.phase === 'logging-out' && recovery.through === connection)
+        this.#retryLater(recovery, 'logoutFailed')
+  }
+
+  /** A connection was logged out: what it was to do for others is done by another one. */
+  connectionLeft(connection: InitiatorConnection): void {
+    this.#leaves(connection)
+    for (const recovery of this.#reassigning()) {
+      let isAgain = false
+      for (const task of recovery.tasks) {
+        if (task.reassignedTo !== connection) continue
+        task.reassignedTo = undefined
+        isAgain = true
+      }
+      if (isAgain) this.#reassign(recovery)
+    }
+    this.#arm()
+  }
+
+  /** The target rejected the request to log out a lost connection. */
+  logoutRejected(cid: number): void {
+    const recovery = this.#recoveries.get(cid)
+    if (recovery === undefined || recovery.phase !== 'logging-out') return
+    this.#retryLater(recovery, 'logoutFailed')
+    this.#arm()
   }
 
   handleTimeout(now: Instant): void {
@@ -237,9 +273,10 @@ export class ConnectionRecovery {
 
   #reassign(recovery: Recovery): void {
     const { window, tasks } = this.#session
-    const own = recovery.through
+    const own = recovery.through?.canRequest ? recovery.through : undefined
     recovery.phase = 'reassigning'
     for (const task of [...recovery.tasks]) {
+      if (task.reassignedTo !== undefined) continue
       const connection = own ?? this.#session.chooseConnection()
       if (connection === undefined) {
         // All are gone in between: their own recovery brings one back.
@@ -247,7 +284,6 @@ export class ConnectionRecovery {
         recovery.notBefore = this.#session.now + recovery.delayMs
         return
       }
-      recovery.through = connection
       if (task.state !== 'suspended') recovery.tasks.delete(task)
       else if (serialLessOrEqual(window.expCmdSN, task.cmdSN)) {
         recovery.tasks.delete(task)
@@ -261,6 +297,7 @@ export class ConnectionRecovery {
   #reassignTask(recovery: Recovery, task: InitiatorTask, connection: InitiatorConnection): void {
     const { tasks, management, counters } = this.#session
     task.receiver.reassign(task.isRead)
+    task.reassignedTo = connection
     management.reassign(task, connection, (response, failure) => {
       // Its connection was lost as well: another recovery has it.
       if (connection.state === 'closed' || !recovery.tasks.delete(task) || task.state !== 'suspended') return

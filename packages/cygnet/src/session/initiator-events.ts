@@ -61,6 +61,8 @@ export type InitiatorEvent =
       readonly response: number
       readonly grace: Grace
     }
+  /** It rejected that request. */
+  | { readonly kind: 'recovery-logout-rejected'; readonly cid: number }
   /** The connection is gone, and with it every request of its own that has no answer. `grace`: it was announced. */
   | {
       readonly kind: 'dropped'

@@ -360,10 +360,13 @@ export class InitiatorFullFeature {
   #requestRejected(view: DataView, opcode: number, reason: number): void {
     const failure = rejection(opcodeName(opcode), reason)
     const request = this.#requests.get(initiatorTaskTagOf(view, 0))
-    if (request !== undefined) {
+    if (request?.kind === 'recovery-logout') {
+      this.#answered(request.id)
+      this.#connection.emit({ kind: 'recovery-logout-rejected', cid: request.cid })
+    } else if (request !== undefined) {
       this.#answered(request.id)
       this.#connection.emit({ kind: 'request-failed', request: request.id, failure })
-    } else if (opcode === Opcode.logoutRequest)
+    } else if (opcode === Opcode.logoutRequest && initiatorTaskTagOf(view, 0) === this.#logoutTag)
       this.#connection.drop(failure, 'connection', undefined, 'logoutFailed')
   }
 

@@ -414,6 +414,9 @@ export class InitiatorSession
       case 'recovery-logout':
         this.#recovery.loggedOut(event.cid, event.response, event.grace)
         return
+      case 'recovery-logout-rejected':
+        this.#recovery.logoutRejected(event.cid)
+        return
       case 'logged-out':
         this.#loggedOut(connection)
         return
@@ -495,6 +498,7 @@ export class InitiatorSession
     else {
       this.management.connectionLost(connection)
       this.#replay.replay(this.tasks.suspend(connection))
+      this.#recovery.connectionLeft(connection)
       this.#outbox.emit({ kind: 'connection-removed', cid: connection.cid })
       this.tasks.dispatch()
       this.#openMore()

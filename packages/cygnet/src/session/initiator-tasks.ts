@@ -173,6 +173,7 @@ export class InitiatorTasks {
   resume(task: InitiatorTask, connection: InitiatorConnection): void {
     if (task.state !== 'suspended') return
     task.state = 'active'
+    task.reassignedTo = undefined
     task.heldResponse = undefined
     task.snackTag = 0
     task.keptStatSN = undefined
