@@ -58,5 +58,5 @@ export class Retention {
 
 function retainMs({ parameters }: TargetSession): number {
   const { defaultTime2Wait, defaultTime2Retain } = parameters
-  return (defaultTime2Wait + defaultTime2Retain) * 1000
+  return defaultTime2Retain === 0 ? 0 : (defaultTime2Wait + defaultTime2Retain) * 1000
 }

@@ -5,7 +5,7 @@ import type { Digest, DigestPreferences } from '../session/initiator-preferences
 import { defaultTargetLimits, type TargetLimits } from '../session/limits.ts'
 import type { DiskBehaviour } from './disk.ts'
 import { type NetworkBehaviour, type NetworkFault, networkFaults } from './network-behaviour.ts'
-import { drawSteps, type Step } from './steps.ts'
+import { drawSteps, isReset, type Step } from './steps.ts'
 
 /** What one seed makes: the systems, their settings, what they are to do and what happens to them. */
 export interface Scenario {
@@ -102,19 +102,20 @@ export function drawScenario(seed: number, reduction: Reduction = noReduction): 
     initiators: Array.from({ length: count }, () => {
       const plan = prng.fork()
       const limits = drawInitiatorLimits(plan, target)
+      const steps = drawSteps(plan.fork(), {
+        count: Math.ceil(total / count),
+        luns,
+        blockBytes,
+        blocks: diskBytes / blockBytes,
+        isQuick,
+      })
       return {
         limits,
-        policy: drawPolicy(plan, errorRecoveryLevel, count > 1),
+        policy: drawPolicy(plan, errorRecoveryLevel, count > 1 || steps.some(isReset)),
         digests: { header: plan.pick(digestChoices), data: plan.pick(digestChoices) },
         randomByte: plan.chance(0.3) ? 0xff : undefined,
         depth: plan.pick([1, 4, 16, 40]),
-        steps: drawSteps(plan.fork(), {
-          count: Math.ceil(total / count),
-          luns,
-          blockBytes,
-          blocks: diskBytes / blockBytes,
-          isQuick,
-        }),
+        steps,
         vanishes: faults.chance(0.05)
           ? { atMs: faults.between(100, 3000), returns: faults.chance(0.7) }
           : undefined,
@@ -169,7 +170,7 @@ const reportings: readonly (readonly TaskReporting[])[] = [
   ['FastAbort', 'ResponseFence', 'RFC3720'],
 ]
 
-function drawPolicy(prng: Prng, errorRecoveryLevel: 0 | 1 | 2, hasOthers: boolean): SessionPolicy {
+function drawPolicy(prng: Prng, errorRecoveryLevel: 0 | 1 | 2, needsTimeouts: boolean): SessionPolicy {
   return {
     ...defaultSessionPolicy,
     connections: prng.pick([1, 1, 2, 3, 4, 8]),
@@ -177,8 +178,9 @@ function drawPolicy(prng: Prng, errorRecoveryLevel: 0 | 1 | 2, hasOthers: boolea
     errorRecoveryLevel: prng.chance(0.9) ? errorRecoveryLevel : prng.pick([0, 1, 2]),
     // Nothing is given up: what cannot be recovered by lower means is replayed in a new session.
     reopenLimitMs: 3_600_000,
-    // Another initiator's reset ends tasks without a word (SAM-5 §5.6): only a timeout tells.
-    taskTimeoutMs: hasOthers || prng.chance(0.2) ? prng.between(2000, 20_000) : 0,
+    // A reset ends tasks without a word: those of others (SAM-5 §5.6), and our own that overtook it on another
+    // connection (RFC 7143 §11.5.1). Only a timeout tells.
+    taskTimeoutMs: needsTimeouts || prng.chance(0.2) ? prng.between(2000, 20_000) : 0,
     time2WaitSeconds: prng.pick([0, 1, 2]),
     time2RetainSeconds: prng.pick([0, 5, 20]),
     taskReporting: prng.pick(reportings),

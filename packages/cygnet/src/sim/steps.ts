@@ -78,6 +78,12 @@ const functions: readonly number[] = [
   TaskManagementFunction.queryAsynchronousEvent,
 ]
 
+/** Ends tasks whatever their CmdSN. */
+export const isReset = (step: Step): boolean =>
+  step.kind === 'manage' &&
+  step.function >= TaskManagementFunction.logicalUnitReset &&
+  step.function <= TaskManagementFunction.targetColdReset
+
 const attributes: readonly TaskAttribute[] = [
   TaskAttribute.simple,
   TaskAttribute.simple,

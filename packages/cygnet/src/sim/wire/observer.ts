@@ -231,8 +231,6 @@ export class WireObserver {
     session.used.set(cmdSN, who)
     if (serialLess(session.maxCmdSN, cmdSN))
       this.#violation(pdu, `CmdSN ${cmdSN} is past MaxCmdSN ${session.maxCmdSN}`)
-    if (serialLess(cmdSN, session.expCmdSN))
-      this.#violation(pdu, `CmdSN ${cmdSN} is before ExpCmdSN ${session.expCmdSN}`)
     return true
   }
 
