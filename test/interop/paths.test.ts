@@ -38,7 +38,7 @@ async function verifyUnder(
   const args = [mainScript, 'verify', url, ...paths, '--time', String(seconds), '--span', '32M', '--json']
   const child = scratch.spawn(process.execPath, args)
   const output = collect(child)
-  await sleep(1500)
+  await until(() => relays.every(({ carriedBytes }) => carriedBytes > 1 << 20), 20_000)
   await harm()
   await exitOf(child)
   await until(() => output.stdout.includes('\n'), 1000)
@@ -62,6 +62,26 @@ test('two paths, cut in turn: no error, no wrong byte, no long stall', { timeout
   assert.equal(report.wrong, null)
   assert.ok(report.pathsLost >= 3 && report.requests > 1000, JSON.stringify(report))
   assert.ok(report.latencyMs.max < 5000, JSON.stringify(report))
+})
+
+test('one path alone, cut again and again: its session is opened again, and nothing is lost', {
+  timeout: TIMEOUT_MS,
+}, async (t) => {
+  const scratch = new Scratch(t)
+  await using server = await twoPortals(scratch)
+  const relay = await Relay.start(server.ports[0] ?? 0)
+  scratch.defer(() => relay.cut())
+  const report = await verifyUnder(scratch, [relay], 12, async () => {
+    for (let i = 0; i < 3; i++) {
+      await relay.cut()
+      await sleep(300)
+      await relay.restore()
+      await sleep(3000)
+    }
+  })
+  assert.equal(report.wrong, null)
+  assert.ok(report.pathsLost >= 3 && report.requests > 1000, JSON.stringify(report))
+  assert.ok(report.latencyMs.max < 10_000, JSON.stringify(report))
 })
 
 test('a path that falls silent is given up within five seconds', { timeout: TIMEOUT_MS }, async (t) => {

@@ -22,6 +22,11 @@ export class Relay {
     return relay
   }
 
+  /** What the connections that there are have carried, both ways. */
+  get carriedBytes(): number {
+    return [...this.#sockets].reduce((sum, { bytesRead }) => sum + bytesRead, 0)
+  }
+
   /** Ends every connection, and takes no new ones. */
   async cut(): Promise<void> {
     const server = this.#server
