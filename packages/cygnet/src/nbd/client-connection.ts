@@ -68,6 +68,8 @@ export class NbdClientConnection implements NbdStreamHandler {
     this.#handshake = new ClientHandshake(exportName, (bytes) => stream.write([bytes]))
     const ready = Promise.withResolvers<ExportFacts>()
     this.ready = ready.promise
+    // Nobody need wait for it.
+    ready.promise.catch(() => undefined)
     this.#resolveReady = ready.resolve
     this.#rejectReady = ready.reject
     const ended = Promise.withResolvers<BlockDeviceError | undefined>()

@@ -39,8 +39,6 @@ export async function connectNbd(
       : { host: address.host, port: address.port, noDelay: true, keepAlive: true, onread }
   const socket = connect(target)
   const connection = new NbdClientConnection(new NbdSocket(socket, name), exportName)
-  // The one who waits hears of it below.
-  connection.ready.catch(() => undefined)
   socket.on('error', (error) => connection.closed(error.message))
   socket.on('end', () => connection.closed('the server closed it'))
   socket.on('close', () => {
