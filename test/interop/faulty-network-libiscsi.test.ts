@@ -12,11 +12,15 @@ import { startSubject, until } from '../support/subject.ts'
 
 const IMAGE_BYTES = 32 << 20
 const OPTIONS = { timeoutMs: 90_000 }
-/** libiscsi has no data digest, so that only headers are corrupted; and it takes 20 s to give up a half-open connection. */
+/**
+ * libiscsi has no data digest, so that only headers are corrupted. Once it has logged in again it does not look at the header digests
+ * that it gets: data would land in the wrong place. And it takes 20 s to give up a half-open connection.
+ */
 const plan: FaultPlan = {
   mix: { reset: 3, fin: 2, stall: 2, split: 2, delay: 1, corrupt: 3 },
   everyMs: [150, 600],
   lastsMs: [50, 400],
+  corrupts: 'to-target',
   most: 60,
 }
 

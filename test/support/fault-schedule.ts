@@ -1,5 +1,5 @@
 /** Has a `FaultProxy` do a fault every now and then, chosen by its seed, on one of its connections that have logged in. */
-import type { Cut, FaultProxy, FaultLink } from './fault-proxy.ts'
+import type { Cut, Direction, FaultLink, FaultProxy } from './fault-proxy.ts'
 import { type Region, regions } from './pdu-tracker.ts'
 
 /** How probable each fault is against the others; a missing one never happens. */
@@ -23,6 +23,8 @@ export interface FaultPlan {
   readonly lastsMs: readonly [number, number]
   /** How much later bytes come during a delay, at most. */
   readonly delayMs?: number
+  /** Where bits are flipped. Default: in both directions. */
+  readonly corrupts?: Direction
   /** No more faults than this. */
   readonly most: number
 }
@@ -85,8 +87,9 @@ export class FaultSchedule {
       case 'corrupt': {
         const isProtected = (region: Region) =>
           region.startsWith('header') ? link.digests.header : link.digests.data
+        const direction = this.#plan.corrupts ?? which
         const region = this.#oneOf(regions.filter(isProtected))
-        if (region !== undefined) link.corrupt({ region, ...(which !== 'both' && { direction: which }) })
+        if (region !== undefined) link.corrupt({ region, ...(direction !== 'both' && { direction }) })
         return
       }
       default:
