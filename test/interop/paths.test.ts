@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { connect, type DeviceEvent } from '../../packages/cygnet/src/initiator.ts'
 import { type Configured, startConfigured } from '../support/configured.ts'
 import { Relay } from '../support/relay.ts'
-import { exitOf, Scratch } from '../support/scratch.ts'
+import { exitOf, runOk, Scratch } from '../support/scratch.ts'
 import { collect, mainScript, sleep, startCygnet, until } from '../support/subject.ts'
 
 const TIMEOUT_MS = 120_000
@@ -163,6 +163,12 @@ test('portals that the target tells are paths; other units are refused as such',
   const url = `iscsi://127.0.0.1:${server.ports[0]}/${TARGET}/0`
   await using disk = await connect(url, { paths: 'discover' })
   await disk.write(0, new Uint8Array(512).fill(9))
+  const { stdout } = await runOk(process.execPath, [mainScript, 'info', url, '--all-paths', '--json'])
+  const { usedPaths } = JSON.parse(stdout) as { usedPaths: unknown }
+  assert.deepEqual(
+    usedPaths,
+    server.ports.map((port) => ({ path: `127.0.0.1:${port}`, lun: 0, isUp: true, state: 'optimized' })),
+  )
   const other = await startCygnet(scratch, { memory: '16M' })
   await assert.rejects(connect(url, { paths: [other.url()] }), { code: 'PATHS_DIFFER' })
 })

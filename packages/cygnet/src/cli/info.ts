@@ -3,6 +3,7 @@ import { hex } from '../base/bytes.ts'
 import { CygnetError } from '../base/errors.ts'
 import { formatSize } from '../daemon/size.ts'
 import { unitName } from '../initiator/disk-facts.ts'
+import type { PathReport } from '../initiator/path-set.ts'
 import type { ScsiDisk } from '../initiator/scsi-disk.ts'
 import type { Session } from '../initiator/session.ts'
 import type { Designator } from '../scsi/vpd.ts'
@@ -25,9 +26,9 @@ export function infoCommand(): Command {
 }
 
 async function info(url: string, options: InfoOptions): Promise<void> {
-  const { disk, session } = await openLun(url, options, { readOnly: true })
+  const { disk, session, paths } = await openLun(url, options, { readOnly: true })
   await using open = disk
-  const facts = await describe(open, session)
+  const facts = { ...(await describe(open, session)), usedPaths: paths() }
   if (options.json) {
     process.stdout.write(`${JSON.stringify(facts, undefined, 2)}\n`)
     return
@@ -35,7 +36,7 @@ async function info(url: string, options: InfoOptions): Promise<void> {
   process.stdout.write(screen(facts))
 }
 
-type Facts = Awaited<ReturnType<typeof describe>>
+type Facts = Awaited<ReturnType<typeof describe>> & { readonly usedPaths: readonly PathReport[] }
 
 async function describe(disk: ScsiDisk, session: Session) {
   const { identity, capacity, limits, provisioning, rotationRate, writeCache, writeProtected, fua } =
@@ -126,7 +127,7 @@ function formatDesignator({ association, type, codeSet, value }: Designator): st
   return `${associations[association]} ${types[type] ?? `type ${type}`} ${escapeControls(text)}`
 }
 
-function screen({ identity, capacity, features, session, paths }: Facts): string {
+function screen({ identity, capacity, features, session, paths, usedPaths }: Facts): string {
   const yesNo = (value: boolean): string => (value ? 'yes' : 'no')
   const size = (bytes: number): string => (bytes === 0 ? '' : formatSize(bytes))
   const digest = (isOn: boolean): string => (isOn ? 'CRC32C' : 'None')
@@ -182,7 +183,14 @@ function screen({ identity, capacity, features, session, paths }: Facts): string
         ['Initiator', session.initiator],
       ],
     ],
-    ['Paths', paths.map((path, index): [string, string] => [`Portal ${index + 1}`, path])],
+    ['Portals', paths.map((path, index): [string, string] => [`Portal ${index + 1}`, path])],
+    [
+      'Paths',
+      usedPaths.map(({ path, lun, isUp, state = 'unknown' }): [string, string] => [
+        path,
+        `${isUp ? state : 'down'}, LUN ${lun}`,
+      ]),
+    ],
   ]
   return sections
     .map(([title, rows]) => {

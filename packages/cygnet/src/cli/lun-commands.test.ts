@@ -86,7 +86,7 @@ test('info, for people and for programs', async () => {
   assert.equal(text.code, 0, text.stderr)
   assert.match(
     text.stdout.toString(),
-    /^CYGNET .*\n[^]* Capacity +4 MiB: 8192 blocks of 512 bytes\n[^]*Paths\n/,
+    /^CYGNET .*\n[^]* Capacity +4 MiB: 8192 blocks of 512 bytes\n[^]*Portals\n/,
   )
   const json = await cygnet(['info', url, '--json'])
   const { capacity, session } = JSON.parse(json.stdout.toString()) as {

@@ -5,6 +5,7 @@ import { BlockDeviceError } from './block-device-error.ts'
 import { openPaths, type PathOptions } from './connect-paths.ts'
 import type { Initiator } from './initiator.ts'
 import type { RecoveryEvent, SessionOptions } from './options.ts'
+import type { PathReport } from './path-set.ts'
 import type { InitiatorRuntime } from './ports.ts'
 import { ScsiDisk, type ScsiDiskOptions } from './scsi-disk.ts'
 import type { ScsiExecutor, Timing } from './scsi-executor.ts'
@@ -27,12 +28,15 @@ export interface ConnectedDisk {
   readonly disk: ScsiDisk
   /** With several paths: the first one's. */
   readonly session: Session
+  /** How the paths do, where several were asked for. */
+  readonly paths: () => readonly PathReport[]
 }
 
 /** What carries a disk's commands. */
 interface Carrier {
   readonly executor: ScsiExecutor
   readonly session: Session
+  readonly paths: () => readonly PathReport[]
   close(): Promise<void>
 }
 
@@ -76,7 +80,7 @@ export async function connectDisk(
     const release = (): Promise<void> => carrier.close()
     const disk = await ScsiDisk.open({ ...all, executor, timing, lun, release }, signal)
     news.add((event) => disk.report(event))
-    return { disk, session }
+    return { disk, session, paths: carrier.paths }
   } catch (error) {
     await carrier.close()
     throw error
@@ -97,7 +101,7 @@ async function oneSession(
     },
   })
   void tellEnd(session, tell)
-  return { executor: session, session, close: () => session.close() }
+  return { executor: session, session, paths: () => [], close: () => session.close() }
 }
 
 async function tellEnd(session: Session, tell: (event: DeviceEvent) => void): Promise<void> {
@@ -117,7 +121,7 @@ async function severalPaths(
     await paths.close()
     throw new CygnetError('CONNECTION_LOST', 'Every path was lost as soon as it was open: try again.')
   }
-  return { executor: paths, session, close: () => paths.close() }
+  return { executor: paths, session, paths: () => paths.reports, close: () => paths.close() }
 }
 
 /** What a step of the session's recovery means to the user of a disk. */

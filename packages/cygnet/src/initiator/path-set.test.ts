@@ -102,6 +102,13 @@ test('some paths may be missing at the start; with none the first error is told'
   network.isDown[0] = true
   const paths = await network.open()
   assert.equal(paths.sessions.length, 1)
+  assert.deepEqual(
+    paths.reports.map(({ path, isUp, state }) => [path, isUp, state]),
+    [
+      ['path 0', false, 'optimized'],
+      ['path 1', true, 'optimized'],
+    ],
+  )
   await paths.close()
   network.isDown[1] = true
   await assert.rejects(network.open(), { code: 'CONNECT_FAILED', message: /path 0/ })

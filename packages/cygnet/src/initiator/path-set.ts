@@ -3,7 +3,7 @@ import { AdditionalSense } from '../scsi/additional-sense.ts'
 import type { Capacity16 } from '../scsi/capacity.ts'
 import { decodeSense, encodeSense, SenseKey } from '../scsi/sense.ts'
 import { ScsiStatus } from '../scsi/status.ts'
-import { accessStateCodes } from '../scsi/target-port-groups.ts'
+import { type AccessState, accessStateCodes } from '../scsi/target-port-groups.ts'
 import type { ScsiStatusResult } from '../session/scsi-request.ts'
 import { AttentionEchoes } from './attention-echoes.ts'
 import type { DeviceEvent } from './block-device.ts'
@@ -19,6 +19,16 @@ export interface PathSetOptions<S extends PathSession = PathSession> {
   /** For how long commands wait when there is no path, in milliseconds. */
   readonly waitLimitMs: number
   readonly onEvent: (event: DeviceEvent) => void
+}
+
+/** How a path does at the moment. */
+export interface PathReport {
+  /** The portal. */
+  readonly path: string
+  readonly lun: number
+  readonly isUp: boolean
+  /** Asymmetric access state, as of when it was up; undefined where it is one that nobody knows. */
+  readonly state: AccessState | undefined
 }
 
 /** Additional sense of a path that takes no commands at the moment, and what state that is. */
@@ -84,6 +94,16 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
   /** The sessions that are up, in the order of the paths. */
   get sessions(): readonly S[] {
     return this.#paths.flatMap(({ session }) => session ?? [])
+  }
+
+  /** All paths, in the order in which they were named. */
+  get reports(): readonly PathReport[] {
+    return this.#paths.map(({ plan, lun, session, state }) => ({
+      path: plan.name,
+      lun,
+      isUp: session !== undefined,
+      state: accessStates.find((name) => accessStateCodes[name] === state),
+    }))
   }
 
   async execute(command: ScsiCommand): Promise<ScsiStatusResult> {
@@ -266,6 +286,8 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
     this.#waiters.fail(this.#givenUp)
   }
 }
+
+const accessStates = Object.keys(accessStateCodes) as AccessState[]
 
 const closed = (): CygnetError => new CygnetError('SESSION_CLOSED', 'The device was closed.')
 
