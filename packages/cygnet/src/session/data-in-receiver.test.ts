@@ -103,3 +103,20 @@ test('§7.2.2 after a reassignment what came without a gap stays, and R2Ts of a 
   assert.equal(write.r2t(1), 'taken')
   assert.equal(write.r2t(2), 'taken')
 })
+
+test('a bidirectional command takes R2Ts that come again after a reassignment, and goes on with the next number', () => {
+  const receiver = new DataInReceiver(new Uint8Array(8), 16)
+  assert.equal(receiver.r2t(0), 'taken')
+  assert.equal(receiver.r2t(0), 'repeated')
+  receiver.reassign(true)
+  assert.equal(receiver.r2t(0), 'taken')
+  assert.equal(receiver.r2t(1), 'taken')
+  assert.equal(receiver.data(2, 0, 8, [new Uint8Array(8)]), 'taken')
+  assert.ok(!receiver.hasGap)
+})
+
+test('responses that count ever more Data-In PDUs are refused at the limit', () => {
+  const receiver = new DataInReceiver(new Uint8Array(8), 16)
+  assert.deepEqual(receiver.expectPdus(16), { first: 0, count: 16 })
+  assert.ok('violation' in receiver.expectPdus(32))
+})

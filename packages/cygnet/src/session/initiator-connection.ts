@@ -90,6 +90,7 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
   )
   readonly #status: StatusNumbers
   #statusSnacks = 0
+  #lastProbe: Instant = -Infinity
   /** What waits for all responses before a StatSN. */
   #inOrder: { readonly statSN: Serial32; readonly run: () => void }[] = []
   #tsih = 0
@@ -207,6 +208,21 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
   /** Sends a NOP-Out in the place of a command that the target never took (§7.3). */
   plugGap(cmdSN: Serial32): void {
     this.#fullFeature.plugGap(cmdSN)
+  }
+
+  /** When something came last. */
+  get lastHeard(): Instant {
+    return this.lastReceived
+  }
+
+  /**
+   * Asks with a NOP-Out what the target has received and sent, where nothing came for a while (§7.1.4.2): the StatSN and
+   * ExpCmdSN of the answer show what was lost.
+   */
+  probe(now: Instant): void {
+    if (now - Math.max(this.lastReceived, this.#lastProbe) < this.#limits.snackTimeoutMs) return
+    this.#lastProbe = now
+    this.#fullFeature.keepAlive()
   }
 
   /** Ends the connection at once. */

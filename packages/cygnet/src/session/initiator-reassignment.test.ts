@@ -9,11 +9,11 @@ const BYTES = 20_000
 const EXP_STAT_SN_AT = 28
 const RESPONSE_AT = 2
 
-const open = (connections: number): SessionPair =>
+const open = (connections: number, snackTimeoutMs = 2000): SessionPair =>
   new SessionPair({
     policy: { errorRecoveryLevel: 2, connections, time2WaitSeconds: 0, reopenLimitMs: 60_000 },
     targetLimits: { time2Wait: 0, time2Retain: 20, maxBurstLength: 4096, firstBurstLength: 1024 },
-    limits: { maxRecvDataSegmentLength: 1024 },
+    limits: { maxRecvDataSegmentLength: 1024, snackTimeoutMs },
   }).open()
 
 const read = (pair: SessionPair): Pending =>
@@ -102,7 +102,8 @@ describe('a target that answers TASK REASSIGN with "function rejected"', () => {
   })
 
   test('and means it, has the task aborted, and its command sent again', () => {
-    const pair = open(2)
+    // Its silence is not asked about.
+    const pair = open(2, 60_000)
     let isRefused = false
     let functions = 0
     cutOne(pair, (pdu) => {

@@ -257,6 +257,7 @@ export class InitiatorSession
       case 'sweep':
         this.tasks.sweep(this.#now)
         this.management.sweep(this.#now)
+        this.#probe()
         this.watch()
         return
       case 'recovery':
@@ -270,6 +271,15 @@ export class InitiatorSession
         return
       case 'drain':
         this.#connections.logOutDraining()
+    }
+  }
+
+  /** What is lost last shows only in what comes after it. */
+  #probe(): void {
+    if (this.#parameters === undefined || this.#parameters.errorRecoveryLevel === 0) return
+    for (const connection of this.#connections.list) {
+      const isOwed = connection.taskCount > 0 || this.management.isUsing(connection)
+      if (isOwed && connection.canRequest) connection.probe(this.#now)
     }
   }
 

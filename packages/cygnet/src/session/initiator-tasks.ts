@@ -63,8 +63,9 @@ export class InitiatorTasks {
   #waiting: InitiatorTask[] = []
   #waitingHead = 0
   #order = 0
-  /** A CmdSN that ExpCmdSN stays at, and when that is too long. */
+  /** A CmdSN that ExpCmdSN stays at, since when, and when that is too long. */
   #stuckAt: Serial32 | undefined
+  #stuckSince: Instant = 0
   #stuckDeadline: Instant = 0
 
   constructor(session: TaskSession) {
@@ -174,6 +175,8 @@ export class InitiatorTasks {
     if (task.state !== 'suspended') return
     task.state = 'active'
     task.reassignedTo = undefined
+    // What was to end it did not.
+    task.isStopped = false
     task.heldResponse = undefined
     task.snackTag = 0
     task.keptStatSN = undefined
@@ -542,12 +545,16 @@ export class InitiatorTasks {
     }
     if (this.#stuckAt !== expCmdSN) {
       this.#stuckAt = expCmdSN
+      this.#stuckSince = now
       this.#stuckDeadline = now + limits.commandRetryMs
       return
     }
     if (now < this.#stuckDeadline) return
-    this.#stuckDeadline = now + limits.commandRetryMs
     const task = this.all().find((one) => one.state !== 'waiting' && one.cmdSN === expCmdSN)
+    // A target that says nothing while it works may have it; its answer to a ping tells.
+    if (task?.state === 'active' && task.connection && task.connection.lastHeard <= this.#stuckSince) return
+    this.#stuckSince = now
+    this.#stuckDeadline = now + limits.commandRetryMs
     if (task === undefined) this.#session.chooseConnection()?.plugGap(expCmdSN)
     else if (task.state === 'active' && task.connection && task.connection.errorRecoveryLevel > 0)
       this.#retry(task, task.connection)

@@ -113,6 +113,12 @@ export class TaskManagementRequests {
     return this.#requests.has(tag)
   }
 
+  /** An answer is to come there. */
+  isUsing(connection: InitiatorConnection): boolean {
+    for (const request of this.#requests.values()) if (request.connection === connection) return true
+    return false
+  }
+
   /** The tasks of a LUN that a function of ours is ending; undefined where none is. */
   #endingTasks(lun: bigint): InitiatorTask[] | undefined {
     for (const request of this.#requests.values()) {
