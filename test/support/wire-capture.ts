@@ -63,7 +63,10 @@ export interface StreamReport {
 }
 
 export interface JudgeOptions {
-  /** Connections may end in the middle of a PDU, and there may be Rejects. */
+  /**
+   * Connections may end in the middle of a PDU, and there may be Rejects. All have both digests: those on which tshark does not
+   * recognise the data digest, which it does or does not by the first data that it sees, are left out.
+   */
   readonly isFaulty?: boolean
 }
 
@@ -76,8 +79,12 @@ export async function judgeCapture(
   // Segments that two processors recorded at the same time may stand in the wrong order.
   const settings = ['-o', 'iscsi.bogus_pdu_filter:FALSE', '-o', 'tcp.reassemble_out_of_order:TRUE']
   const read = ['-2', '-r', file, '-d', `tcp.port==${port},iscsi`, ...settings]
-  const tshark = async (...args: string[]) =>
+  const readAll = async (...args: string[]) =>
     (await runOk(peerPath('tshark'), [...read, ...args], { timeoutMs: 120_000 })).stdout
+  const blind = isFaulty ? await streamsWithoutDataDigest(readAll) : []
+  const others = blind.map((stream) => ` && tcp.stream!=${stream}`).join('')
+  const tshark = (...args: string[]) =>
+    readAll(...args.map((arg, index) => (args[index - 1] === '-Y' ? `(${arg})${others}` : arg)))
   const digests = await tshark('-O', 'iscsi', '-Y', 'iscsi')
   const verdicts = [...digests.matchAll(/(Header|Data)Digest: 0x[0-9a-f]+ \((\w+) CRC32/g)]
   const bad = verdicts.filter((verdict) => verdict[2] !== 'Good').map((verdict) => verdict[0])
@@ -108,6 +115,18 @@ export async function judgeCapture(
   )
   assert.equal(verdicts.length, digestFields, 'every digest has a verdict')
   return streams
+}
+
+async function streamsWithoutDataDigest(tshark: (...args: string[]) => Promise<string>): Promise<string[]> {
+  const fields = ['-e', 'tcp.stream', '-e', 'iscsi.datadigest32']
+  const rows = (await tshark('-Y', 'iscsi', '-T', 'fields', ...fields)).trimEnd().split('\n')
+  const streams = Map.groupBy(
+    rows.map((row) => row.split('\t')),
+    ([stream = '']) => stream,
+  )
+  return [...streams]
+    .filter(([, found]) => found.every(([, digest = '']) => digest === ''))
+    .map(([stream]) => stream)
 }
 
 /**
