@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -103,6 +103,21 @@ test('without an image, a sparse disk of 1 GiB is created and served again the n
     assert.deepEqual(await exit, [0, null])
     rmSync(join(folder, 'data'), { recursive: true })
   }
+})
+
+test('SIGHUP looks whether images have grown, and the service goes on', async () => {
+  const { child, output, exit } = await serve('grows.img', 'stays.img', '--size=1M')
+  truncateSync(join(folder, 'grows.img'), 2 ** 21)
+  child.kill('SIGHUP')
+  while (!output.stderr.includes('the disk has grown')) {
+    await once(child.stderr, 'data', { signal: AbortSignal.timeout(10_000) })
+  }
+  const grown = output.stderr.split('\n').filter((line) => line.includes('the disk has grown'))
+  assert.equal(grown.length, 1)
+  const { lun, sizeBytes } = JSON.parse(grown[0] ?? '') as Record<string, unknown>
+  assert.deepEqual([lun, sizeBytes], [0, 2 ** 21])
+  child.kill('SIGTERM')
+  assert.deepEqual(await exit, [0, null])
 })
 
 test('what to type names the advertised address and every LUN', async () => {

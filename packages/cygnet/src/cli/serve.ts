@@ -83,6 +83,7 @@ async function serve(images: readonly string[], options: ServeOptions): Promise<
   // Who closes the pipe behind stdout or the log does not end the service.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   stopOnSignals(server)
+  process.on('SIGHUP', () => void server.remeasure())
   process.stdout.write(connectHelp(server))
 }
 
@@ -151,7 +152,7 @@ function stopOnSignals(server: RunningServer): void {
       },
     )
   }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop)
 }
 
 /** Lets commander name the option in front of a parser's own sentence. */

@@ -10,6 +10,7 @@ import { NodeDiskIO } from '../runtime/disk-io.ts'
 import { loadSystemCalls } from '../runtime/page-cache-io-calls.ts'
 import type { TcpServer } from '../runtime/tcp-server.ts'
 import { MemoryBudget } from '../session/memory-budget.ts'
+import { RecoveryCounters } from '../session/recovery-counters.ts'
 import { defaultTargetLimits, type TargetLimits } from '../session/limits.ts'
 import type { StoreError } from '../store/backing-store.ts'
 import { defaultThrottleLimits, type LoginThrottleLimits } from '../target/login-throttle.ts'
@@ -43,8 +44,12 @@ export interface RunningPortal {
 }
 
 export interface RunningServer {
+  /** How often each recovery path ran, over all sessions. */
+  readonly recovery: RecoveryCounters
   readonly portals: readonly RunningPortal[]
   readonly targets: readonly OpenTarget[]
+  /** Looks whether images have grown; initiators of those that have are told. Problems are logged. */
+  remeasure(): Promise<void>
   /**
    * Stops listening, asks initiators to log out, lets commands in flight finish (10 s at most), flushes and closes
    * the disks. Once.
@@ -88,6 +93,7 @@ export async function startServer({ state, secrets, log }: ServerOptions): Promi
     pool,
     limits: targetLimits(state.limits),
     budget: new MemoryBudget(Math.min(SERVER_BUFFER_BYTES, totalmem() / 4)),
+    counters: new RecoveryCounters(),
     connectionLimits: new ConnectionLimits(state.limits),
     connectionLog,
   }
@@ -110,8 +116,14 @@ export async function startServer({ state, secrets, log }: ServerOptions): Promi
   logStart(targets, servers, log)
 
   return {
+    recovery: shared.counters,
     portals,
     targets,
+    async remeasure() {
+      for (const target of targets) {
+        for (const disk of target.disks) await remeasure(target, disk, log)
+      }
+    },
     async stop() {
       log.info('stopping')
       for (const server of servers) server.stopListening()
@@ -123,6 +135,21 @@ export async function startServer({ state, secrets, log }: ServerOptions): Promi
       log.info('stopped')
     },
   }
+}
+
+function remeasure({ units, state }: OpenTarget, { lun, name }: OpenDisk, log: Logger): Promise<void> {
+  const unit = units.get(lun)
+  if (!unit) return Promise.resolve()
+  return new Promise((resolve) => {
+    unit.remeasure((error, hasGrown) => {
+      const about = { target: state.name, lun, name }
+      if (error) log.error({ ...about, err: error.cause }, 'its size cannot be read')
+      else if (hasGrown) {
+        log.info({ ...about, sizeBytes: unit.blocks * unit.blockSizeBytes }, 'the disk has grown')
+      }
+      resolve()
+    })
+  })
 }
 
 function logStart(targets: readonly OpenTarget[], servers: readonly TcpServer[], log: Logger): void {

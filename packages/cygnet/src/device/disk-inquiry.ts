@@ -146,7 +146,7 @@ export class DiskInquiry implements InquirySource {
       unmapDescriptors: trim ? UNMAP_DESCRIPTORS : 0,
       unmapGranularityBlocks: trim ? Math.max(1, store.geometry.trimGranularityBytes / blockBytes) : 0,
       writeSameBlocks: WRITE_SAME_BLOCKS,
-      writeSameNonZero: false,
+      writeSameNonZero: this.#medium.isThin,
       atomicBlocks: this.#canWriteAtomic ? ATOMIC_BLOCKS : 0,
       atomicGranularityBlocks: this.#canWriteAtomic ? 2 ** physicalExponent : 0,
     }

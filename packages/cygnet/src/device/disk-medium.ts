@@ -50,6 +50,14 @@ export class DiskMedium {
     this.writeCache = store.can.volatileCache
   }
 
+  /** Takes what the store has grown by. Whether it has, by a block at least. */
+  grow(): boolean {
+    const blocks = Math.floor(this.store.geometry.sizeBytes / this.blockBytes)
+    if (blocks <= this.blocks) return false
+    this.blocks = blocks
+    return true
+  }
+
   get sizeBytes(): number {
     return this.blocks * this.blockBytes
   }

@@ -151,7 +151,7 @@ describe('WRITE SAME', () => {
     it(`${name} refuses too many blocks, a buffer that is no block, ANCHOR and protection`, () => {
       const disk = new TestDisk(64)
       const dataOut = pattern(512)
-      assert.equal(senseOf(disk.run(blockCdb(opcode, 64, 0), { dataOut })), '5/2100')
+      assert.equal(senseOf(disk.run(blockCdb(opcode, 0, 0), { dataOut })), '5/2400')
       assert.equal(senseOf(disk.run(blockCdb(opcode, 65, 0), { dataOut })), '5/2100')
       assert.equal(senseOf(disk.run(blockCdb(opcode, 64, 1), { dataOut })), '5/2100')
       assert.equal(senseOf(disk.run(blockCdb(opcode, 0, 1), { dataOut: pattern(256) })), '5/2400')
@@ -163,14 +163,15 @@ describe('WRITE SAME', () => {
   }
 
   it('of zero blocks goes to the last one, where that is not more than the limit', () => {
-    const disk = new TestDisk(64)
+    const disk = new TestDisk(64, { thin: false })
     disk.store.bytes.fill(9)
     assert.equal(
       senseOf(disk.run(blockCdb(Opcode.writeSame16, 62, 0), { dataOut: pattern(512) })),
       'status 0',
     )
     assert.deepEqual(disk.store.calls, ['write 31744+1024'])
-    const large = new TestDisk(32 * 1024 + 1)
+    assert.equal(senseOf(disk.run(blockCdb(Opcode.writeSame16, 64, 0), { dataOut: pattern(512) })), '5/2100')
+    const large = new TestDisk(32 * 1024 + 1, { thin: false })
     assert.equal(senseOf(large.run(blockCdb(Opcode.writeSame16, 0, 0), { dataOut: pattern(512) })), '5/2400')
     assert.equal(
       senseOf(large.run(blockCdb(Opcode.writeSame16, 1, 0), { dataOut: pattern(512) })),

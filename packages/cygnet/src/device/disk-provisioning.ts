@@ -90,7 +90,8 @@ export class DiskProvisioning {
     const flags = get8(task.cdb, 1)
     if (!medium.locate(op, WRITE_SAME_BLOCKS)) return
     if (op.blocks === 0) {
-      // To the last block (WSNZ = 0), unless that is more than one command does.
+      // To the last block, unless that is more than one command does; a thin disk (WSNZ = 1) has UNMAP for that.
+      if (medium.isThin) return op.check(invalidCdbField(cdbBlocksAt(task.cdb), 7))
       const rest = medium.blocks - op.lba
       if (rest === 0) return op.check(illegalRequest(AdditionalSense.lbaOutOfRange))
       if (rest > WRITE_SAME_BLOCKS) return op.check(invalidCdbField(cdbBlocksAt(task.cdb), 7))

@@ -134,7 +134,7 @@ describe('INQUIRY', () => {
       assert.equal(limits?.transferBlocks, transferBlocks)
       assert.equal(limits.unmapGranularityBlocks, granularity)
       assert.equal(limits.transferGranularityBlocks, granularity)
-      assert.equal(limits.writeSameNonZero, false)
+      assert.equal(limits.writeSameNonZero, true)
     }
   })
 })

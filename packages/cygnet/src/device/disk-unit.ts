@@ -6,7 +6,7 @@ import type { SenseData } from '../scsi/sense.ts'
 import { SenseKey } from '../scsi/sense.ts'
 import type { Nexus } from '../scsi/task.ts'
 import type { CopyActions } from '../scsi/third-party-copy-page.ts'
-import type { BackingStore } from '../store/backing-store.ts'
+import type { BackingStore, StoreError } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
 import { AtomicWrites } from './atomic-writes.ts'
 import type { TableEntry } from './command-table.ts'
@@ -168,6 +168,20 @@ export class DiskUnit extends DeviceServer {
   /** Capacity in logical blocks. */
   get blocks(): number {
     return this.#medium.blocks
+  }
+
+  /**
+   * Looks whether the store has grown, and tells every initiator where it has (CAPACITY DATA HAS CHANGED). `done` with
+   * whether it has.
+   */
+  remeasure(done: (error: StoreError | undefined, hasGrown: boolean) => void): void {
+    const { store } = this.#medium
+    if (!store.remeasure) return done(undefined, false)
+    store.remeasure((error) => {
+      const hasGrown = !error && this.#medium.grow()
+      if (hasGrown) this.attention(AdditionalSense.capacityDataChanged)
+      done(error, hasGrown)
+    })
   }
 
   get descriptorSense(): boolean {

@@ -3,6 +3,7 @@ import { assert } from '../base/assert.ts'
 import { totalLength } from '../base/bytes.ts'
 import type { Done, Extent, StoreError } from '../store/backing-store.ts'
 import type { DiskFile, DiskIO, OpenOptions } from '../store/disk-io.ts'
+import { blockDeviceFacts } from './disk-io-block-device.ts'
 import { storeErrorOf } from './disk-io-errors.ts'
 import { findExtents, punchHole } from './disk-io-holes.ts'
 import type { OpenedImage } from './disk-io-open.ts'
@@ -84,6 +85,14 @@ class NodeDiskFile implements DiskFile {
     const written = inline === undefined ? 0 : inline.write(slices, lengthBytes, offset)
     if (written === lengthBytes) done(undefined)
     else this.#requests.write(slices, written, offset, done)
+  }
+
+  measure(done: (error: StoreError | undefined, sizeBytes: number) => void): void {
+    fs.fstat(this.#fd, (error, stat) => {
+      if (error) return done(storeErrorOf(error), 0)
+      const sizeBytes = this.kind === 'file' ? stat.size : blockDeviceFacts(stat.rdev)?.sizeBytes
+      done(undefined, sizeBytes ?? this.sizeBytes)
+    })
   }
 
   sync(done: Done): void {

@@ -23,7 +23,7 @@ export interface StoreError {
 export type Done = (error: StoreError | undefined) => void
 
 export interface Geometry {
-  /** Capacity. Constant while the store is open. */
+  /** Capacity. It changes only with `remeasure`, and never gets smaller. */
   readonly sizeBytes: number
   /** Smallest unit that reads and writes should be aligned to (a power of two; 1 where it does not matter). */
   readonly alignmentBytes: number
@@ -87,6 +87,8 @@ export interface BackingStore {
     lengthBytes: number,
     done: (error: StoreError | undefined, extents: readonly Extent[]) => void,
   ): void
+  /** Looks how large what it is made of is now: `geometry` has a larger capacity when `done` is called, where that grew. */
+  remeasure?(done: Done): void
   /** Forgets the key that everything was written with, for good, when `done` is called: what is read afterwards is not what was written. */
   renewKey?(done: Done): void
   /** Flushes and releases everything. Called once, when no operation is under way. */

@@ -27,6 +27,8 @@ export interface DiskFile {
   readonly canPunchHoles: boolean
   readonly canSeekHoles: boolean
   read(into: Uint8Array, offset: number, done: Done): void
+  /** How large it is now. */
+  measure?(done: (error: StoreError | undefined, sizeBytes: number) => void): void
   /** One positional gathered write; short writes are completed. */
   write(slices: readonly Uint8Array[], offset: number, done: Done): void
   /** fdatasync. */

@@ -24,7 +24,6 @@ export interface EncryptionOptions {
  * With the key, all that was written is gone.
  */
 export class EncryptedStore extends FilterStore {
-  override readonly geometry: Geometry
   override readonly can: StoreCapabilities
   readonly #options: EncryptionOptions
   readonly #hole: Uint8Array
@@ -36,8 +35,11 @@ export class EncryptedStore extends FilterStore {
     this.#options = options
     this.#key = options.key
     this.#hole = new Uint8Array(options.blockBytes)
-    this.geometry = { ...inner.geometry, alignmentBytes: options.blockBytes }
     this.can = { ...inner.can, renewKey: true }
+  }
+
+  override get geometry(): Geometry {
+    return { ...this.inner.geometry, alignmentBytes: this.#options.blockBytes }
   }
 
   override read(into: Uint8Array, offset: number, done: Done): void {

@@ -34,7 +34,7 @@ const ZERO_SLICES_MAX = 16
  * user: `flush` and forced unit access make them durable with fdatasync.
  */
 export class FileStore implements BackingStore {
-  readonly geometry: Geometry
+  #geometry: Geometry
   readonly can: StoreCapabilities
   readonly #file: DiskFile
   readonly #flushes: FlushQueue
@@ -44,7 +44,7 @@ export class FileStore implements BackingStore {
     this.#file = file
     this.#flushes = new FlushQueue((done) => file.sync(done))
     const blockBytes = powerOfTwoAtLeast(Math.max(512, file.blockBytes))
-    this.geometry = {
+    this.#geometry = {
       sizeBytes: file.sizeBytes,
       alignmentBytes: 1,
       // A network file system may call a megabyte its block; the page is what a partial write costs.
@@ -57,6 +57,19 @@ export class FileStore implements BackingStore {
       volatileCache: !readOnly,
       extents: file.canSeekHoles,
     }
+  }
+
+  get geometry(): Geometry {
+    return this.#geometry
+  }
+
+  /** A file that became smaller keeps its capacity: what is missing is an error when it is read. */
+  remeasure(done: Done): void {
+    if (!this.#file.measure) return done(undefined)
+    this.#file.measure((error, sizeBytes) => {
+      if (!error && sizeBytes > this.#geometry.sizeBytes) this.#geometry = { ...this.#geometry, sizeBytes }
+      done(error)
+    })
   }
 
   read(into: Uint8Array, offset: number, done: Done): void {

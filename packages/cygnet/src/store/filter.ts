@@ -7,14 +7,21 @@ export type ExtentsDone = (error: StoreError | undefined, extents: readonly Exte
 
 /** A store around another store. This one changes nothing; a filter overrides what it is about. */
 export class FilterStore implements BackingStore {
-  readonly geometry: Geometry
   readonly can: StoreCapabilities
   protected readonly inner: BackingStore
 
   constructor(inner: BackingStore) {
     this.inner = inner
-    this.geometry = inner.geometry
     this.can = inner.can
+  }
+
+  get geometry(): Geometry {
+    return this.inner.geometry
+  }
+
+  remeasure(done: Done): void {
+    if (this.inner.remeasure) this.inner.remeasure(done)
+    else done(undefined)
   }
 
   read(into: Uint8Array, offset: number, done: Done): void {
