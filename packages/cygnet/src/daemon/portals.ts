@@ -4,6 +4,7 @@ import type { ConnectionLimits } from '../runtime/connection-limits.ts'
 import { TcpServer } from '../runtime/tcp-server.ts'
 import { TlsPortal } from '../runtime/tls.ts'
 import type { MemoryBudget } from '../session/memory-budget.ts'
+import type { RecoveryCounters } from '../session/recovery-counters.ts'
 import type { TargetLimits } from '../session/limits.ts'
 import type { TargetNode } from '../target/target-node.ts'
 import { formatAddress } from './address.ts'
@@ -17,6 +18,7 @@ export interface PortalSurroundings {
   readonly pool: BufferPool
   readonly limits: TargetLimits
   readonly budget: MemoryBudget
+  readonly counters: RecoveryCounters
   readonly connectionLimits: ConnectionLimits
   readonly connectionLog: ConnectionLog
 }
@@ -26,7 +28,7 @@ export interface PortalSurroundings {
  * @throws {CygnetError} TLS_FILE, TLS_PSK, TLS_OPTIONS
  */
 export function newPortal(state: PortalState, shared: PortalSurroundings): TcpServer {
-  const { node, pool, limits, budget, connectionLimits, connectionLog } = shared
+  const { node, pool, limits, budget, counters, connectionLimits, connectionLog } = shared
   const { listen, advertise, group, moved, tls } = state
   const server: TcpServer = new TcpServer({
     address: listen.host,
@@ -40,6 +42,7 @@ export function newPortal(state: PortalState, shared: PortalSurroundings): TcpSe
     pool,
     limits,
     budget,
+    counters,
     connectionLimits,
     clock: systemClock,
     ...(tls && { tls: tlsPortal(tls, connectionLog) }),

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { BufferPool } from '../base/pool.ts'
 import type { TargetLimits } from '../session/limits.ts'
 import type { MemoryBudget } from '../session/memory-budget.ts'
+import type { RecoveryCounters } from '../session/recovery-counters.ts'
 import { type ConnectionEvent, TargetConnection } from '../session/target-connection.ts'
 import type { TargetHost } from '../session/target-host.ts'
 import type { LimitedConnection } from './connection-limits.ts'
@@ -27,6 +28,8 @@ export interface TcpConnectionOptions {
   readonly pool: BufferPool
   readonly limits: TargetLimits
   readonly budget: MemoryBudget
+  /** Of the whole server. */
+  readonly counters: RecoveryCounters
   readonly clock: Clock
   readonly onEvent: (connection: TcpConnection, event: ConnectionEvent) => void
   readonly onClosed: (connection: TcpConnection) => void
@@ -71,6 +74,7 @@ export class TcpConnection implements LimitedConnection {
       pool,
       limits: options.limits,
       budget: options.budget,
+      counters: options.counters,
       peerAddress: this.peerAddress,
       localAddress: formatEndpoint(accepted.localAddress, accepted.localPort),
       now: clock.now(),

@@ -7,6 +7,7 @@ import { after, test, type TestContext } from 'node:test'
 import { RawInitiator } from '../../../../test/support/raw-initiator.ts'
 import { BufferPool } from '../base/pool.ts'
 import { defaultTargetLimits } from '../session/limits.ts'
+import { RecoveryCounters } from '../session/recovery-counters.ts'
 import { TargetNode } from '../target/target-node.ts'
 import { systemClock } from './clock.ts'
 import { ConnectionLimits } from './connection-limits.ts'
@@ -34,6 +35,7 @@ async function portal(t: TestContext, withTls: boolean, connectionLimits = new C
     pool,
     limits: defaultTargetLimits,
     budget: new MemoryBudget(2 ** 30),
+    counters: new RecoveryCounters(),
     connectionLimits,
     clock: systemClock,
     onEvent: (_peer, event) => log.push('reason' in event ? String(event.reason) : event.kind),

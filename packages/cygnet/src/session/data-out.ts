@@ -184,12 +184,7 @@ export class DataOutTransfer {
     if (this.#superseded.length > SUPERSEDED_KEPT) this.#superseded.shift()
   }
 
-  /** An R2T that is waited for (§11.16: a SNACK asks for it again). */
-  outstandingR2T(r2tSN: number): OutstandingR2T | undefined {
-    return this.#outstanding.find((r2t) => r2t.r2tSN === r2tSN)
-  }
-
-  /** The oldest R2T that is waited for. */
+  /** The oldest R2T that is waited for; the only one at ErrorRecoveryLevel 1 and 2 (§13.19). */
   get firstOutstanding(): OutstandingR2T | undefined {
     return this.#outstanding[0]
   }

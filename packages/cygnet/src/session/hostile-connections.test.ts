@@ -3,11 +3,17 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { serialAdd } from '../base/serial32.ts'
 import { RESERVED_TAG } from '../pdu/bhs.ts'
-import { LogoutReason, LogoutResponseCode, RejectReason, TaskManagementFunction } from '../pdu/codes.ts'
+import {
+  LogoutReason,
+  LogoutResponseCode,
+  RejectReason,
+  TaskManagementFunction,
+  TaskManagementResponseCode,
+} from '../pdu/codes.ts'
 import { FakeOpcode, fakeCdb, pattern } from './fake-target.test-helper.ts'
 import { PeerSession } from './peer-session.test-helper.ts'
 import { namesPairs } from './peer.test-helper.ts'
-import { type Answer, asLogin, asLogout, asR2T, asReject, asScsi, names } from './wire.test-helper.ts'
+import { type Answer, asLogin, asLogout, asR2T, asReject, asScsi, asTask, names } from './wire.test-helper.ts'
 
 const NONE = fakeCdb(FakeOpcode.none)
 
@@ -243,6 +249,51 @@ describe('floods', () => {
     const more = session.at(2).taskManagement({ function: logicalUnitReset })
     assert.equal(asReject(more[0]).reason, RejectReason.immediateCommandReject)
     session.finish()
+  })
+})
+
+test('task management functions that are not immediate have the same limit', () => {
+  const session = new PeerSession({ connections: 1, limits: { immediateDepth: 4, drainTimeoutMs: 1000 } })
+  const write = { write: true, expectedDataTransferLength: 512 }
+  session.at(1).command(fakeCdb(FakeOpcode.write, 512), write)
+  const { abortTaskSet } = TaskManagementFunction
+  const flood = Array.from({ length: 100 }, () =>
+    session.at(1).taskManagement({ function: abortTaskSet, immediate: false }),
+  )
+  assert.equal(session.peers[0]?.connection.session?.managementTags.size, 4)
+  for (const answers of flood.slice(4)) {
+    assert.equal(asTask(answers[0]).response, TaskManagementResponseCode.functionRejected)
+  }
+  const late = session.at(1).advance(1000)
+  assert.equal(late.filter(({ name }) => name === 'Task Management Function Response').length, 4)
+  assertGoesOn(session, [1])
+})
+
+describe('§7.14 connections that are lost again and again', () => {
+  test('leave no more than 64 with tasks: those of the oldest end', () => {
+    const session = new PeerSession({ level: 2, limits: { commandDepth: 1024 } })
+    session.target.hold = true
+    for (let round = 0; round < 100; round++) {
+      session.at(2).command(NONE)
+      assert.equal(statusOf(session.join(2)), '0000', session.at(2).lastReason)
+    }
+    assert.equal(session.peers[0]?.connection.session?.taskCount, 100)
+    session.target.finishHeld()
+    assert.equal(session.peers[0]?.connection.session?.taskCount, 64)
+    assertGoesOn(session, [1, 2])
+  })
+
+  test('do no harm where the end of their tasks ends the session', () => {
+    for (const level of [0, 1] as const) {
+      const session = new PeerSession({ level })
+      session.target.hold = true
+      session.at(2).command(NONE)
+      const served = session.at(1).connection.session
+      session.target.tasksCleared = () => served?.drop('as after TARGET COLD RESET')
+      session.lose(2)
+      assert.equal(session.target.sessions.size, 0)
+      session.finish()
+    }
   })
 })
 

@@ -68,7 +68,7 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
   isSilenced = false
   /** Aborted at its logical unit because its data is unusable: it ends with sense data (§11.4.7.2). */
   failing = false
-  /** Told when its response has left. */
+  /** Told when its response has left for the first time. */
   onSent: (() => void) | undefined
   /** Told when the task has ended by task management. */
   onAborted: (() => void) | undefined
@@ -396,7 +396,9 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
   #statusLeft(): void {
     if (this.state === 'ended') this.releaseDataIn()
     else this.#session.left(this)
-    this.onSent?.()
+    const { onSent } = this
+    this.onSent = undefined
+    onSent?.()
   }
 
   /** Positive: the device wanted to transfer more than the initiator allowed; negative: less (§11.4.5). */

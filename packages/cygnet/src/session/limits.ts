@@ -64,7 +64,7 @@ export const defaultTargetLimits: TargetLimits = {
   errorRecoveryLevel: 2,
   time2Wait: 2,
   time2Retain: 20,
-  retainedResponses: 4096,
+  retainedResponses: 1024,
   retainedBytes: 1024 * 1024,
   retainedDataBytes: 8 * 1024 * 1024,
   sequenceTimeoutMs: 5_000,

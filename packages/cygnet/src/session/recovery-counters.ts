@@ -71,7 +71,7 @@ export class RecoveryCounters {
   fallbackToSessionRecovery = 0
 
   /** Rejects, sent by a target or received by an initiator, by `RejectReason`. */
-  readonly rejects: number[] = new Array<number>(16).fill(0)
+  readonly rejects: number[] = Array.from({ length: 16 }, () => 0)
 
   countReject(reason: number): void {
     const index = reason & 0x0f

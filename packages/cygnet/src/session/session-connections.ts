@@ -102,6 +102,9 @@ export interface ConnectionsOwner {
   close(closure: SessionClosure): void
 }
 
+/** Beyond it, the oldest one's tasks end before their time: whoever loses so many connections must not fill our memory. */
+const LOST_CONNECTIONS_KEPT = 64
+
 /**
  * The connections of a session at the target: those in the full feature phase, and those that are gone and leave
  * something behind for Time2Wait and Time2Retain: tasks that may be reassigned, or a place that may be reinstated (RFC 7143
@@ -189,9 +192,14 @@ export class SessionConnections {
     return this.#owner.parameters.errorRecoveryLevel === 2
   }
 
+  /**
+   * What comes back before Time2Wait is over is served: "Recovery attempts … SHOULD NOT be made before" (§7.5) binds the
+   * initiator, and it may know that its path works again.
+   */
   get #retainMs(): number {
     const { defaultTime2Wait, defaultTime2Retain } = this.#owner.parameters
-    return (defaultTime2Wait + defaultTime2Retain) * 1000
+    // §13.16: "A value of 0 indicates that connection/task state is immediately discarded".
+    return defaultTime2Retain === 0 ? 0 : (defaultTime2Wait + defaultTime2Retain) * 1000
   }
 
   #findWaiting(cid: number): SessionConnection | undefined {
@@ -218,6 +226,8 @@ export class SessionConnections {
 
   #wait(connection: SessionConnection, now: Instant): void {
     this.#waiting.set(connection, now + this.#retainMs)
+    const [oldest] = this.#waiting.keys()
+    if (oldest && this.#waiting.size > LOST_CONNECTIONS_KEPT) this.#giveUp(oldest)
     connection.wake()
     for (const live of this.#live.values()) live.wake()
   }
@@ -240,6 +250,8 @@ export class SessionConnections {
     this.#live.delete(connection.cid)
     counters.connectionLost++
     this.#owner.connectionGone(connection, this.#keepsTasks)
+    // What waited for the end of its tasks may have closed the session.
+    if (this.#machine.state === 'FREE') return
     if (this.#live.size === 0 && parameters.errorRecoveryLevel === 0) {
       this.#owner.close('connection-lost')
       return
@@ -309,10 +321,14 @@ export class SessionConnections {
 
   /** Time2Wait and Time2Retain are over (§7.6 b and c). */
   #timedOut(connection: SessionConnection): void {
+    this.#giveUp(connection)
+    this.#checkEnd('connection-lost')
+  }
+
+  #giveUp(connection: SessionConnection): void {
     this.#waiting.delete(connection)
     connection.cleanedUp('timedOut')
     this.#owner.counters.time2RetainExpired += this.#owner.terminateTasksOf(connection)
-    this.#checkEnd('connection-lost')
   }
 
   /** Session closure, session failure or session timeout, where that was the last connection (§6.3.5, §6.3.6). */

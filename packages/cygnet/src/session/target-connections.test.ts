@@ -151,6 +151,16 @@ describe('§6.3.6 the last connection', () => {
       }
     })
 
+    test(`§13.16 leaves nothing where Time2Retain is 0, at ErrorRecoveryLevel ${level}`, () => {
+      const session = new PeerSession({ level, keys: [['DefaultTime2Retain', '0']] })
+      session.lose(1)
+      session.lose(2)
+      assert.deepEqual(session.target.closures, [])
+      session.advance(0)
+      assert.deepEqual(session.target.closures, ['connection-lost'])
+      session.finish()
+    })
+
     test(`leaves nothing after Time2Wait and Time2Retain, at ErrorRecoveryLevel ${level}`, () => {
       const session = new PeerSession({ level, connections: 1 })
       session.lose(1)

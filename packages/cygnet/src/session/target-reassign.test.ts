@@ -4,7 +4,17 @@ import { describe, test } from 'node:test'
 import { LogoutReason, TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
 import { FakeOpcode, fakeCdb, pattern } from './fake-target.test-helper.ts'
 import { PeerSession } from './peer-session.test-helper.ts'
-import { type Answer, asDataIn, asLogin, asLogout, asR2T, asScsi, asTask, names, senseOf } from './wire.test-helper.ts'
+import {
+  type Answer,
+  asDataIn,
+  asLogin,
+  asLogout,
+  asR2T,
+  asScsi,
+  asTask,
+  names,
+  senseOf,
+} from './wire.test-helper.ts'
 
 const Response = TaskManagementResponseCode
 const NONE = fakeCdb(FakeOpcode.none)
@@ -21,7 +31,9 @@ const recoverable = (connections = 2, options = {}): PeerSession =>
 function recover(session: PeerSession, expStatSN?: number): void {
   session.lose(2)
   const more = expStatSN === undefined ? {} : { expStatSN }
-  const [answer] = session.at(1).logout({ reasonCode: LogoutReason.removeConnectionForRecovery, cid: 2, ...more })
+  const [answer] = session
+    .at(1)
+    .logout({ reasonCode: LogoutReason.removeConnectionForRecovery, cid: 2, ...more })
   const response = asLogout(answer)
   assert.deepEqual([response.response, response.time2Retain], [0, 20])
 }
@@ -106,7 +118,10 @@ describe('§7.2.2 a task that is reassigned', () => {
     assert.deepEqual([r2t.r2tSN, r2t.bufferOffset, r2t.desiredDataTransferLength], [1, 512, 1024])
     const next = session
       .at(1)
-      .dataOut({ ...part, targetTransferTag: r2t.targetTransferTag, bufferOffset: 512, final: true }, pattern(1024, 512))
+      .dataOut(
+        { ...part, targetTransferTag: r2t.targetTransferTag, bufferOffset: 512, final: true },
+        pattern(1024, 512),
+      )
     const last = asR2T(next[0])
     const end = { initiatorTaskTag: 5, targetTransferTag: last.targetTransferTag, bufferOffset: 1536 }
     assert.equal(asScsi(session.at(1).dataOut(end, pattern(512, 1536))[0]).status, 0)
@@ -151,6 +166,17 @@ describe('§7.2.2 a task that is reassigned', () => {
     assert.equal(asScsi(session.at(1).poll()[0]).initiatorTaskTag, 5)
     session.finish()
   })
+})
+
+test('§7.5 before Time2Wait is over, which is for the initiator to wait, a logout and a reassignment are served', () => {
+  const session = recoverable(2, { keys: [...SMALL, ['DefaultTime2Wait', '3600']] })
+  session.target.hold = true
+  session.at(2).command(NONE, { initiatorTaskTag: 5 })
+  recover(session)
+  assert.equal(responseOf(reassign(session, 5)), Response.functionComplete)
+  session.target.finishHeld()
+  assert.equal(asScsi(session.at(1).poll()[0]).initiatorTaskTag, 5)
+  session.finish()
 })
 
 describe('§11.6.1 a request that is refused', () => {

@@ -75,12 +75,17 @@ export function manageTasks(connection: TargetConnection, session: TargetSession
   // They may have to wait for data or commands, so there is a limit; a target reset, the last resort, has a place left, and
   // each connection always has one (§4.2.2.1).
   const limit = connection.limits.immediateDepth + (targetWide.has(request.function) ? 1 : 0)
-  const hasOne = [...managementTags.values()].includes(connection)
-  if (request.immediate && managementTags.size >= limit && hasOne) {
+  const isFull = (): boolean =>
+    managementTags.size >= limit && [...managementTags.values()].includes(connection)
+  if (request.immediate && isFull()) {
     connection.reject(pdu, RejectReason.immediateCommandReject, 'too many task management functions')
     return
   }
   session.order.inOrder(connection, request.immediate, request.cmdSN, () => {
+    if (isFull()) {
+      answer(connection, session, request, Response.functionRejected, 0, undefined)
+      return
+    }
     managementTags.set(request.initiatorTaskTag, connection)
     const run =
       functions[request.function] ??

@@ -33,15 +33,19 @@ interface Login {
   readonly home: SessionHome | LoginRefusal
   /** Why its connection was ended. */
   readonly drops: readonly string[]
+  lose(): void
 }
 
-function logIn(target: IscsiTarget, changes: Partial<LoginIdentity> = {}): Login {
+function logIn(target: IscsiTarget, changes: Partial<LoginIdentity> = {}, errorRecoveryLevel = 0): Login {
   const drops: string[] = []
   const host: Partial<TargetHost> = {
     sessionClosed: (closed, closure) => target.closed(closed, closure),
   }
   const connection: Partial<SessionConnection> = {
     cid: 1,
+    now: 0,
+    wake() {},
+    cleanedUp() {},
     depart(_how, reason) {
       drops.push(reason)
     },
@@ -55,10 +59,12 @@ function logIn(target: IscsiTarget, changes: Partial<LoginIdentity> = {}): Login
   )
   const home = target.establish(session.identity, session, GROUP)
   if (home.ok) {
-    session.establish(home, {} as TargetSession['parameters'])
+    const times = { defaultTime2Wait: 2, defaultTime2Retain: 20 }
+    session.establish(home, { ...times, errorRecoveryLevel } as TargetSession['parameters'])
     session.connections.add(connection as SessionConnection, 0)
   }
-  return { session, home, drops }
+  const lose = (): void => session.connections.lost(connection as SessionConnection)
+  return { session, home, drops, lose }
 }
 
 function assertRefused(answer: SessionHome | LoginRefusal | TargetSession, status: LoginStatus): void {
@@ -109,6 +115,26 @@ describe('places', () => {
     logIn(target, { isid: '800000000001' })
     logIn(target, { isid: '800000000002' })
     assertRefused(logIn(target).home, LoginStatus.outOfResources)
+  })
+
+  test('§6.3.6 sessions that have lost their connections keep nobody out: beyond 64, the oldest ends', () => {
+    const target = newTarget([{}], 1000)
+    const logInAs = (index: number): Login =>
+      logIn(target, { isid: `8000000000${index.toString(16).padStart(2, '0')}` }, 1)
+    const lost = Array.from({ length: 65 }, (_, index) => {
+      const login = logInAs(index)
+      login.lose()
+      return login
+    })
+    const isLeft = (login: Login | undefined): boolean =>
+      [...target.sessions].some((session) => session === login?.session)
+    assert.ok(isLeft(lost[0]))
+    const [next, afterNext] = [logInAs(100), logInAs(101)]
+    assert.deepEqual(
+      [0, 1, 64].map((index) => isLeft(lost[index])),
+      [false, true, true],
+    )
+    assert.ok(isLeft(next) && isLeft(afterNext))
   })
 
   test('discovery sessions keep nobody out: the oldest ends', () => {

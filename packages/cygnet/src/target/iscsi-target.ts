@@ -34,6 +34,8 @@ export interface TargetOptions {
 }
 
 const LARGEST_TSIH = 0xffff
+/** Sessions without a connection, beyond which a login ends the oldest before Time2Retain is over. */
+const LOST_SESSIONS_KEPT = 64
 
 /** What a session has here. */
 interface Place {
@@ -126,6 +128,7 @@ export class IscsiTarget {
       }
       existing.end('reinstated', 'the initiator logged in again: session reinstatement')
     }
+    this.#endOldestLost()
     if (this.#sessions.size >= this.#maxSessions && !this.#endDiscovery()) {
       return refuse(LoginStatus.outOfResources, `the target has its ${this.#maxSessions} sessions`)
     }
@@ -171,6 +174,12 @@ export class IscsiTarget {
 
   #ruleFor(identity: LoginIdentity): AccessRule | undefined {
     return this.accessFor({ ...identity, address: addressOf(identity.peerAddress) })
+  }
+
+  /** Keeps those sessions few that have lost all of their connections: nothing else limits how many there are. */
+  #endOldestLost(): void {
+    const lost = [...this.#sessions.keys()].filter(({ connections }) => connections.state === 'FAILED')
+    if (lost.length > LOST_SESSIONS_KEPT) lost[0]?.end('connection-lost', 'others need its place')
   }
 
   /** Ends the oldest discovery session, which need not have proven anything: those keep nobody out. */

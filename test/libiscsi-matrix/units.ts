@@ -1,0 +1,141 @@
+/** The kinds of logical units that every test of libiscsi's suite is run against. */
+import { BufferPool } from '../../packages/cygnet/src/base/pool.ts'
+import { DiskUnit } from '../../packages/cygnet/src/device/disk-unit.ts'
+import { systemClock } from '../../packages/cygnet/src/runtime/clock.ts'
+import { ConnectionLimits } from '../../packages/cygnet/src/runtime/connection-limits.ts'
+import { TcpServer } from '../../packages/cygnet/src/runtime/tcp-server.ts'
+import { defaultTargetLimits } from '../../packages/cygnet/src/session/limits.ts'
+import { MemoryBudget } from '../../packages/cygnet/src/session/memory-budget.ts'
+import { RecoveryCounters } from '../../packages/cygnet/src/session/recovery-counters.ts'
+import { DelayStore } from '../../packages/cygnet/src/store/delay.ts'
+import { MemoryStore } from '../../packages/cygnet/src/store/memory.ts'
+import { IscsiTarget } from '../../packages/cygnet/src/target/iscsi-target.ts'
+import { TargetNode } from '../../packages/cygnet/src/target/target-node.ts'
+import { startConfigured } from '../support/configured.ts'
+import type { Scratch } from '../support/scratch.ts'
+
+export interface ServedUnit {
+  readonly url: string
+  /** The same unit through another portal. */
+  readonly secondUrl?: string
+}
+
+export interface UnitKind {
+  readonly name: string
+  readonly serve: (scratch: Scratch) => Promise<ServedUnit>
+  /** Tests that say nothing about such a unit: `Suite.Test` → why. All others are run. */
+  readonly leaveOut: Readonly<Record<string, string>>
+  /** The only tests that are run, where it is made for these. */
+  readonly only?: readonly string[]
+}
+
+const IQN = 'iqn.2026-11.dev.example:matrix'
+const MISREAD =
+  'it asks for the status of LBA n + 1 and wants that of n + p, where a physical block has p > 1 blocks'
+const TOO_QUICK = 'it wants an overwrite to take more than four seconds: see the slow unit'
+const quick = { 'Sanitize.Reset': TOO_QUICK }
+
+const configured =
+  (lun: Readonly<Record<string, unknown>>, more: object = {}) =>
+  async (scratch: Scratch): Promise<ServedUnit> => {
+    const file = lun['file']
+    const disk = typeof file === 'string' ? { ...lun, file: scratch.path(file) } : lun
+    const { subject } = await startConfigured(scratch, { targets: { [IQN]: { luns: { 0: disk }, ...more } } })
+    return { url: subject.url() }
+  }
+
+async function withChap(scratch: Scratch): Promise<ServedUnit> {
+  const secret = 'matrix-secret-1'
+  const auth = { users: [{ user: 'tester', secret }] }
+  const { url } = await configured({ memory: '64M', physicalBlockSize: 512 }, { auth })(scratch)
+  return { url: url.replace('iscsi://', `iscsi://tester%${secret}@`) }
+}
+
+async function twoPaths(scratch: Scratch): Promise<ServedUnit> {
+  const { subject, ports } = await startConfigured(scratch, {
+    portals: [
+      { listen: '127.0.0.1:0', group: 1 },
+      { listen: '127.0.0.1:0', group: 2 },
+    ],
+    targets: { [IQN]: { luns: { 0: { memory: '64M', physicalBlockSize: 512 } } } },
+  })
+  const url = subject.url()
+  return { url, secondUrl: url.replace(`:${ports[0]}/`, `:${ports[1]}/`) }
+}
+
+const SLOW_BYTES = 64 * 1024 * 1024
+const SLOW_WRITE_MS = 120
+
+/** A disk in memory whose writes take their time: all of it, eight seconds. */
+async function slow(scratch: Scratch): Promise<ServedUnit> {
+  const after = (delayMs: number, run: () => void): void => void setTimeout(run, delayMs)
+  const inner = new MemoryStore({ sizeBytes: SLOW_BYTES })
+  const store = new DelayStore(inner, { after }, (operation) => (operation === 'write' ? SLOW_WRITE_MS : 0))
+  const pool = new BufferPool()
+  const identity = { serialNumber: 'SLOW', naa: Uint8Array.of(0x30, 0, 0, 0, 0, 0, 0, 1) }
+  const units = new Map([[0, new DiskUnit({ store, pool, identity, removable: true })]])
+  const node = new TargetNode({
+    targets: [new IscsiTarget({ name: IQN, units, access: [{}] })],
+    clock: systemClock,
+  })
+  const server: TcpServer = new TcpServer({
+    address: '127.0.0.1',
+    port: 0,
+    host: node.addPortal({ group: 1, endpoint: () => server.endpoint }),
+    pool,
+    limits: defaultTargetLimits,
+    budget: new MemoryBudget(256 * 1024 * 1024),
+    counters: new RecoveryCounters(),
+    connectionLimits: new ConnectionLimits(),
+    onEvent: () => undefined,
+    clock: systemClock,
+  })
+  await server.listen()
+  scratch.defer(() => {
+    server.stopListening()
+    server.destroyConnections()
+  })
+  return { url: `iscsi://${server.endpoint}/${IQN}/0` }
+}
+
+export const unitKinds: readonly UnitKind[] = [
+  {
+    name: 'thin-512',
+    serve: configured({ file: 'thin', size: '64M', physicalBlockSize: 512 }),
+    leaveOut: quick,
+  },
+  { name: 'thick-512', serve: configured({ file: 'thick', size: '64M', thin: false }), leaveOut: quick },
+  {
+    name: '512e',
+    serve: configured({ memory: '64M', physicalBlockSize: 4096 }),
+    leaveOut: { ...quick, 'GetLBAStatus.UnmapSingle': MISREAD },
+  },
+  { name: '4096', serve: configured({ file: '4k', size: '256M', blockSize: 4096 }), leaveOut: quick },
+  {
+    name: 'removable',
+    serve: configured({ memory: '64M', removable: true, physicalBlockSize: 512 }),
+    leaveOut: quick,
+  },
+  {
+    name: 'read-only',
+    serve: configured({ memory: '64M', readOnly: true }),
+    leaveOut: {},
+    only: [
+      'ReadOnly',
+      'Inquiry',
+      'Mandatory',
+      'ModeSense6',
+      'ReadCapacity10',
+      'ReadCapacity16',
+      'TestUnitReady',
+    ],
+  },
+  {
+    name: 'encrypted',
+    serve: configured({ memory: '64M', encrypted: true, physicalBlockSize: 512 }),
+    leaveOut: quick,
+  },
+  { name: 'chap', serve: withChap, leaveOut: quick },
+  { name: 'two-paths', serve: twoPaths, leaveOut: quick },
+  { name: 'slow', serve: slow, leaveOut: {}, only: ['Sanitize.Reset'] },
+]
