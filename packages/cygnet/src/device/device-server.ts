@@ -299,7 +299,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     const establishes = hasNaca(task.cdb) && this.mayUseAca(nexus)
     // A second one of another nexus, whose PREEMPT AND ABORT failed, there cannot be.
     if (establishes && wasFaulted === undefined) this.#faulted = nexus
-    if (this.queueError === QueueError.all) this.#clearTasks(nexus, nothing)
+    if (this.queueError === QueueError.all) this.#clearTasks(nexus, nothing, everyTask)
     else if (this.queueError === QueueError.faultedNexus)
       this.#abortTasks((other) => other.nexus === nexus, nothing)
     // §5.9.5: the failure of a task with the ACA attribute ends the condition, or is a new one.
@@ -331,17 +331,17 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     this.#abortTasks((other) => other === task, nothing)
   }
 
-  abortTaskSet(nexus: Nexus, everyNexus: boolean, done: () => void): void {
-    if (everyNexus) this.#clearTasks(nexus, done)
-    else this.#abortTasks((task) => task.nexus === nexus, done)
+  abortTaskSet(nexus: Nexus, everyNexus: boolean, done: () => void, covers = everyTask): void {
+    if (everyNexus) this.#clearTasks(nexus, done, covers)
+    else this.#abortTasks((task) => task.nexus === nexus && covers(task), done)
   }
 
   /** Ends the tasks of every nexus, and tells those whose doing it is not (TAS = 0). */
-  #clearTasks(cause: Nexus, done: () => void): void {
+  #clearTasks(cause: Nexus, done: () => void, covers: (task: ScsiTask) => boolean): void {
     const others = new Set<Nexus>()
     for (const [task, op] of this.#operations) if (task.nexus !== cause && !op.aborted) others.add(task.nexus)
     for (const other of others) this.#attentions.establish(other, AdditionalSense.commandsCleared)
-    this.#abortTasks(() => true, done)
+    this.#abortTasks((task) => task.nexus !== cause || covers(task), done)
   }
 
   /** Ends all tasks of a nexus, and its ACA condition. */
@@ -399,6 +399,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
 const ENDS_AT_ONCE: ReadonlySet<Phase> = new Set<Phase>(['dormant', 'data', 'locked', 'blocked'])
 
 const nothing = (): void => undefined
+const everyTask = (_task: ScsiTask): boolean => true
 
 function leave(group: AbortGroup): void {
   if (--group.remaining === 0) group.done()

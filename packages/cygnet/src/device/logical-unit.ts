@@ -30,8 +30,16 @@ export interface LogicalUnit {
   pendingEvent(nexus: Nexus): PendingEvent | undefined
   /** The nexus has heard of this elsewhere. */
   clearAttention(nexus: Nexus, code: AdditionalSense): void
-  /** ABORT TASK SET, or CLEAR TASK SET with `everyNexus`: `done` when the last affected task has finished. */
-  abortTaskSet(nexus: Nexus, everyNexus: boolean, done: () => void): void
+  /**
+   * ABORT TASK SET, or CLEAR TASK SET with `everyNexus`: `done` when the last affected task has finished. `covers`: which
+   * tasks of `nexus` are affected; all where not given.
+   */
+  abortTaskSet(
+    nexus: Nexus,
+    everyNexus: boolean,
+    done: () => void,
+    covers?: (task: ScsiTask) => boolean,
+  ): void
   /**
    * LOGICAL UNIT RESET (also a target reset's effect on each unit): aborts every task, clears ACA, establishes unit
    * attentions. `cause` is 'reset' where not given.

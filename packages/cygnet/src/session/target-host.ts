@@ -81,11 +81,13 @@ export interface ScsiPort {
   /**
    * A task management function that is not about one task: `done` with the response code (§11.6.1) when all affected
    * tasks have ended, and for QUERY ASYNCHRONOUS EVENT with the additional response information (RFC 7144 §6.3).
+   * `covers`: which tasks of the session itself ABORT TASK SET and CLEAR TASK SET are for (§11.5.1: those before them).
    */
   manage(
     taskManagementFunction: number,
     lun: number,
     done: (response: number, additionalResponse?: number) => void,
+    covers?: (task: ScsiTask) => boolean,
   ): void
 }
 

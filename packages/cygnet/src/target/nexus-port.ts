@@ -22,13 +22,18 @@ interface ResetDomain {
 const Function = TaskManagementFunction
 const Response = TaskManagementResponseCode
 
+type Covers = (task: ScsiTask) => boolean
 type Respond = (response: number, additionalResponse?: number) => void
 
 /** Functions for one logical unit. */
-const UNIT_FUNCTIONS: Readonly<Record<number, (unit: LogicalUnit, nexus: Nexus, done: Respond) => void>> = {
-  [Function.abortTaskSet]: (unit, nexus, done) => unit.abortTaskSet(nexus, false, completing(done)),
+const UNIT_FUNCTIONS: Readonly<
+  Record<number, (unit: LogicalUnit, nexus: Nexus, done: Respond, covers?: Covers) => void>
+> = {
+  [Function.abortTaskSet]: (unit, nexus, done, covers) =>
+    unit.abortTaskSet(nexus, false, completing(done), covers),
   [Function.clearAca]: (unit, nexus, done) => unit.clearAca(nexus, completing(done)),
-  [Function.clearTaskSet]: (unit, nexus, done) => unit.abortTaskSet(nexus, true, completing(done)),
+  [Function.clearTaskSet]: (unit, nexus, done, covers) =>
+    unit.abortTaskSet(nexus, true, completing(done), covers),
   [Function.logicalUnitReset]: (unit, _nexus, done) => unit.reset(completing(done)),
   [Function.queryTaskSet]: (unit, nexus, done) =>
     done(unit.hasTasks(nexus) ? Response.functionSucceeded : Response.functionComplete),
@@ -99,7 +104,7 @@ export class NexusPort implements ScsiPort {
     for (const unit of this.#distinctUnits()) unit.commandsClearedByProtocol(this.nexus)
   }
 
-  manage(taskManagementFunction: number, lun: number, done: Respond): void {
+  manage(taskManagementFunction: number, lun: number, done: Respond, covers?: Covers): void {
     const targetWide = TARGET_FUNCTIONS[taskManagementFunction]
     const unitWide = UNIT_FUNCTIONS[taskManagementFunction]
     if (!this.#mayManage(taskManagementFunction)) done(Response.functionAuthorizationFailed)
@@ -107,7 +112,7 @@ export class NexusPort implements ScsiPort {
     else if (!unitWide) done(Response.functionNotSupported)
     else {
       const unit = this.#units.get(lun)
-      if (unit) unitWide(unit, this.nexus, done)
+      if (unit) unitWide(unit, this.nexus, done, covers)
       else done(Response.lunDoesNotExist)
     }
   }
