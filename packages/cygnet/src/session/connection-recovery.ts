@@ -10,6 +10,7 @@ import type { LoginFailure } from './initiator-login-failure.ts'
 import type { InitiatorTask } from './initiator-task.ts'
 import type { InitiatorTasks } from './initiator-tasks.ts'
 import type { SessionParameters } from './parameters.ts'
+import type { PortalAddress } from './portal-address.ts'
 import type { RecoveryCounters } from './recovery-counters.ts'
 import type { RequestWindow } from './request-window.ts'
 import {
@@ -33,8 +34,8 @@ export interface RecoveringSession {
   requestConnection(): InitiatorConnection | undefined
   /** Where the next command goes. */
   chooseConnection(): InitiatorConnection | undefined
-  /** Connects and logs in, in the place of a lost connection. */
-  reinstate(cid: number, oldExpStatSN: Serial32): InitiatorConnection
+  /** Connects and logs in, in the place of a lost connection; at `portal`, where the target sent us there. */
+  reinstate(cid: number, oldExpStatSN: Serial32, portal: PortalAddress | undefined): InitiatorConnection
   /** A task that the target does not know any more. */
   taskForgotten(task: InitiatorTask): void
   recovered(cid: number): void
@@ -69,6 +70,7 @@ interface Recovery {
   /** The end of Time2Retain. */
   readonly deadline: Instant
   delayMs: number
+  redirections: number
   /** Where it is logged out, or what takes its place. */
   through: InitiatorConnection | undefined
 }
@@ -131,6 +133,7 @@ export class ConnectionRecovery {
       notBefore,
       deadline: notBefore + Math.max(retainSeconds * MS_PER_SECOND, 1),
       delayMs: limits.reopenFirstDelayMs,
+      redirections: 0,
       through: undefined,
     })
     if (retainSeconds === 0) this.#giveUp(failure)
@@ -205,7 +208,8 @@ export class ConnectionRecovery {
     }
     recovery.phase = 'connecting'
     recovery.cleanup.on('reinstatementBegun')
-    recovery.through = this.#session.reinstate(recovery.cid, recovery.expStatSN)
+    recovery.redirections = 0
+    recovery.through = this.#session.reinstate(recovery.cid, recovery.expStatSN, undefined)
   }
 
   /** The target answered the logout of a lost connection. */
@@ -246,7 +250,10 @@ export class ConnectionRecovery {
   loginFailed(connection: InitiatorConnection, event: LoginFailure | LoginRedirection): boolean {
     const recovery = this.#recoveries.get(connection.cid)
     if (recovery === undefined || recovery.through !== connection) return false
-    if (event.kind === 'failed' && event.status === LoginStatus.sessionDoesNotExist)
+    const { limits } = this.#session
+    if (event.kind === 'redirected' && recovery.redirections++ < limits.reopenRedirections)
+      recovery.through = this.#session.reinstate(recovery.cid, recovery.expStatSN, event.portals[0])
+    else if (event.kind === 'failed' && event.status === LoginStatus.sessionDoesNotExist)
       this.#giveUp(recovery.failure)
     else {
       this.#retryLater(recovery, 'reinstatementFailed')

@@ -7,6 +7,7 @@ import { initiatorPreferences } from './initiator-preferences.ts'
 import type { InitiatorSessionOptions } from './initiator-session-options.ts'
 import type { PortalAddress } from './portal-address.ts'
 import type { Instant } from '../base/clock.ts'
+import type { TaskManagementRequests } from './task-management-requests.ts'
 
 const MAX_CONNECTIONS = 32
 /** Of the first connection that a session opens. */
@@ -98,6 +99,18 @@ export class InitiatorConnections {
     let cid = FIRST_CID
     while (this.get(cid) !== undefined) cid++
     return cid
+  }
+
+  /**
+   * Pings those that owe an answer and are silent, from ErrorRecoveryLevel 1 on: what is lost last shows only in what
+   * comes after it.
+   */
+  probe(management: TaskManagementRequests, now: Instant): void {
+    if ((this.#owner.parameters?.errorRecoveryLevel ?? 0) === 0) return
+    for (const connection of this.#list) {
+      const isOwed = connection.taskCount > 0 || management.isUsing(connection)
+      if (isOwed && connection.canRequest) connection.probe(now)
+    }
   }
 
   // How many

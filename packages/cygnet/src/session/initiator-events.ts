@@ -104,6 +104,16 @@ export const lostConnection = (reason: string): Closure => ({
   message: `The connection to the target was lost: ${reason}.`,
 })
 
+export const sessionIsClosed: Closure = {
+  code: 'SESSION_CLOSED',
+  message: 'The session is closed: open another one.',
+}
+
+export const noConnection: Closure = {
+  code: 'CONNECTION_LOST',
+  message: 'The session has no connection at the moment: try again when it is open again.',
+}
+
 const rejectReasons: Readonly<Record<number, string>> = {
   [RejectReason.dataDigestError]: 'it arrived with a data digest error',
   [RejectReason.snackReject]: 'the SNACK was rejected',

@@ -167,6 +167,23 @@ describe('§11.13.5 every status becomes an error with its own code', () => {
     })
   }
 
+  for (const [what, more] of [
+    ['ISID', { isid: new Uint8Array(6) }],
+    ['initiator task tag', { initiatorTaskTag: 0x77 }],
+  ] as const) {
+    test(`a redirection with another ${what} is not for us`, () => {
+      const peer = new InitiatorPeer()
+      peer.loginRequest()
+      peer.answerLogin([['TargetAddress', '192.0.2.1:3261']], {
+        statusClass: 1,
+        statusDetail: 1,
+        transit: false,
+        ...more,
+      })
+      assertProtocolError(peer, new RegExp(`another ${what}`))
+    })
+  }
+
   test('a redirection without an address is a protocol error', () => {
     const peer = new InitiatorPeer()
     peer.loginRequest()

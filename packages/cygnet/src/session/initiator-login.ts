@@ -138,7 +138,8 @@ export class InitiatorLogin {
   response(header: LoginResponse, pdu: Pick<ReceivedPdu, 'data' | 'dataLengthBytes'>): InitiatorLoginStep {
     if (header.statusClass > 1) return this.#refusal(header)
     const request = this.#request as LoginRequestStep
-    const wrong = header.statusClass === 1 ? undefined : this.#checkHeader(header, request)
+    const wrong =
+      this.#checkAnswer(header) ?? (header.statusClass === 1 ? undefined : this.#checkHeader(header, request))
     if (wrong !== undefined) return protocolFailure(wrong)
     const text = this.#text.receive(pdu.data, header.continue)
     if (text.kind === 'error') return protocolFailure(text.reason)
@@ -186,11 +187,18 @@ export class InitiatorLogin {
     return this.#request
   }
 
-  #checkHeader(header: LoginResponse, request: LoginRequestStep): string | undefined {
-    const { isid, tsih, initiatorTaskTag } = this.options
-    if (header.versionActive !== 0) return `it chose version ${header.versionActive}, and 0 was offered`
+  /** It answers our request, and no other one. */
+  #checkAnswer(header: LoginResponse): string | undefined {
+    const { isid, initiatorTaskTag } = this.options
     if (hex(header.isid) !== hex(isid)) return 'it answered with another ISID'
-    if (header.initiatorTaskTag !== initiatorTaskTag) return 'it answered with another initiator task tag'
+    return header.initiatorTaskTag === initiatorTaskTag
+      ? undefined
+      : 'it answered with another initiator task tag'
+  }
+
+  #checkHeader(header: LoginResponse, request: LoginRequestStep): string | undefined {
+    const { tsih } = this.options
+    if (header.versionActive !== 0) return `it chose version ${header.versionActive}, and 0 was offered`
     if (header.csg !== request.csg)
       return `it answered in stage ${header.csg} of the login to a request of stage ${request.csg}`
     if (header.continue && header.transit) return 'it set both the T and the C bit'

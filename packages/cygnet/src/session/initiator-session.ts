@@ -3,15 +3,22 @@ import type { Serial32 } from '../base/serial32.ts'
 import { viewOf } from '../base/bytes.ts'
 import { opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { LogoutReason, TaskManagementResponseCode } from '../pdu/codes.ts'
-import { LoginStatus } from '../pdu/login-status.ts'
 import { Opcode } from '../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
+import { AdditionalConnections, type WideningSession } from './additional-connections.ts'
 import { ControlRequests } from './control-requests.ts'
 import { ConnectionRecovery, type RecoveringSession } from './connection-recovery.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 import { FIRST_CID, InitiatorConnections } from './initiator-connections.ts'
-import { type Closure, type Grace, type InitiatorEvent, lostConnection } from './initiator-events.ts'
+import {
+  type Closure,
+  type Grace,
+  type InitiatorEvent,
+  lostConnection,
+  noConnection,
+  sessionIsClosed,
+} from './initiator-events.ts'
 import type { InitiatorLimits } from './initiator-limits.ts'
 import type { LoginRedirection } from './initiator-login.ts'
 import type { LoginFailure } from './initiator-login-failure.ts'
@@ -49,11 +56,6 @@ const timerNames = ['sweep', 'recovery', 'reopen', 'connections', 'drain'] as co
 const MS_PER_SECOND = 1000
 const LARGEST_TAG = RESERVED_TAG - 1
 
-const sessionIsClosed: Closure = { code: 'SESSION_CLOSED', message: sessionClosed.message }
-const noConnection: Closure = {
-  code: 'CONNECTION_LOST',
-  message: 'The session has no connection at the moment: try again when it is open again.',
-}
 const dropAnnounced = lostConnection('the target announced that it drops it')
 const logoutWanted = lostConnection('the target asked us to log out')
 
@@ -77,7 +79,8 @@ export class InitiatorSession
     ManagingSession,
     RecoveringSession,
     ReopeningSession,
-    ReplayingSession
+    ReplayingSession,
+    WideningSession
 {
   readonly counters = new RecoveryCounters()
   readonly window: RequestWindow
@@ -92,6 +95,7 @@ export class InitiatorSession
   )
   readonly #timers = new TimerTable<TimerName>(timerNames)
   readonly #connections: InitiatorConnections
+  readonly #more: AdditionalConnections
   readonly #recovery: ConnectionRecovery
   readonly #reopening: SessionRecovery
   readonly #replay: TaskReplay
@@ -114,6 +118,7 @@ export class InitiatorSession
     this.tasks = new InitiatorTasks(this)
     this.management = new TaskManagementRequests(this)
     this.#connections = new InitiatorConnections(this, options)
+    this.#more = new AdditionalConnections(this, this.#connections)
     this.#recovery = new ConnectionRecovery(this)
     this.#reopening = new SessionRecovery(this)
     this.#replay = new TaskReplay(this, this.#outbox)
@@ -155,7 +160,7 @@ export class InitiatorSession
   start(now: Instant): void {
     this.#now = now
     this.#phase = 'opening'
-    this.#connect(FIRST_CID, undefined)
+    this.connect(FIRST_CID, undefined)
   }
 
   /** Takes a request; it waits where the command window is closed or the session is being opened again. */
@@ -257,7 +262,7 @@ export class InitiatorSession
       case 'sweep':
         this.tasks.sweep(this.#now)
         this.management.sweep(this.#now)
-        this.#probe()
+        this.#connections.probe(this.management, this.#now)
         this.watch()
         return
       case 'recovery':
@@ -271,15 +276,6 @@ export class InitiatorSession
         return
       case 'drain':
         this.#connections.logOutDraining()
-    }
-  }
-
-  /** What is lost last shows only in what comes after it. */
-  #probe(): void {
-    if (this.#parameters === undefined || this.#parameters.errorRecoveryLevel === 0) return
-    for (const connection of this.#connections.list) {
-      const isOwed = connection.taskCount > 0 || this.management.isUsing(connection)
-      if (isOwed && connection.canRequest) connection.probe(this.#now)
     }
   }
 
@@ -437,16 +433,19 @@ export class InitiatorSession
 
   // Connections
 
-  #connect(cid: number, portal: PortalAddress | undefined, oldExpStatSN: Serial32 = 0): InitiatorConnection {
+  connect(cid: number, portal: PortalAddress | undefined, oldExpStatSN: Serial32 = 0): InitiatorConnection {
     const connection = this.#connections.open(cid, portal, oldExpStatSN)
     this.#outbox.emit({ kind: 'connect', connection, portal })
     return connection
   }
 
-  /** Opens connections until there are as many as are wanted, and as the target agreed to. */
+  openMoreLater(delayMs: number): void {
+    this.#setTimer('connections', this.#now + delayMs)
+  }
+
   #openMore(): void {
     if (this.#phase !== 'open' || !this.#recovery.isIdle) return
-    while (this.#connections.isShort) this.#connect(this.#connections.freeCid(), undefined)
+    this.#more.open()
   }
 
   #loggedIn(connection: InitiatorConnection): void {
@@ -456,6 +455,7 @@ export class InitiatorSession
         this.#machine.on('continued')
         this.counters.sessionContinuation++
       }
+      this.#more.loggedIn()
       if (!this.#recovery.loggedIn(connection))
         this.#outbox.emit({ kind: 'connection-added', cid: connection.cid })
     }
@@ -487,14 +487,8 @@ export class InitiatorSession
         event,
       )
     else if (this.#phase === 'reopening') this.#reopening.failed(event)
-    else if (this.#phase === 'open' && !this.#recovery.loginFailed(connection, event)) this.#notAdded(event)
-  }
-
-  /** A further connection could not be had: later perhaps, unless the target has no place for it. */
-  #notAdded(event: LoginFailure | LoginRedirection): void {
-    if (event.kind === 'failed' && event.status === LoginStatus.tooManyConnections)
-      this.#connections.wantNoMore()
-    else this.#setTimer('connections', this.#now + this.limits.reopenLastDelayMs)
+    else if (this.#phase === 'open' && !this.#recovery.loginFailed(connection, event))
+      this.#more.failed(connection, event)
   }
 
   #loggedOut(connection: InitiatorConnection): void {
@@ -575,17 +569,18 @@ export class InitiatorSession
 
   // ConnectionRecovery and SessionRecovery
 
-  reinstate(cid: number, oldExpStatSN: Serial32): InitiatorConnection {
-    return this.#connect(cid, undefined, oldExpStatSN)
+  reinstate(cid: number, oldExpStatSN: Serial32, portal = this.#more.portal): InitiatorConnection {
+    return this.connect(cid, portal, oldExpStatSN)
   }
 
   reopen(portal: PortalAddress | undefined): void {
     this.#connections.abandon()
     if (this.#machine.state === 'FAILED') this.#machine.on('reinstated')
+    this.#more.portal = portal
     this.#tsih = 0
     this.#parameters = undefined
     this.window.restart(this.#newCmdSN())
-    this.#connect(FIRST_CID, portal)
+    this.connect(FIRST_CID, portal)
   }
 
   notReopened(failure: Closure): void {

@@ -21,6 +21,7 @@ import { noAuthentication } from './initiator-security.ts'
 import { InitiatorSession } from './initiator-session.ts'
 import type { SessionEvent } from './initiator-session-events.ts'
 import type { Pair } from './negotiator.ts'
+import type { PortalAddress } from './portal-address.ts'
 import { ScsiRequest, type ScsiRequestOptions, type ScsiResult } from './scsi-request.ts'
 import { type Answer, NO_DIGESTS, takeAnswer, wirePdu } from './wire.test-helper.ts'
 
@@ -69,6 +70,10 @@ export class RawTarget {
   /** ExpCmdSN; counts what comes in order. */
   expCmdSN = 0
   depth = 16
+  /** Where the target sends those that want to log in. */
+  redirect: (login: LoginRequest) => string | undefined = () => undefined
+  /** What the session was asked to connect to, in order; undefined: where it always goes. */
+  readonly portals: (PortalAddress | undefined)[] = []
   readonly #keys: ReadonlyMap<string, string>
   readonly #lines = new Map<number, Line>()
 
@@ -136,6 +141,7 @@ export class RawTarget {
       for (let event = this.session.pollEvent(); event; event = this.session.pollEvent()) {
         isQuiet = false
         if (event.kind === 'connect') {
+          this.portals.push(event.portal)
           this.#lines.set(event.connection.cid, new Line(event.connection))
           event.connection.transportOpened(this.now)
         } else this.events.push(event)
@@ -330,22 +336,24 @@ export class RawTarget {
       const answer = key === 'AuthMethod' ? 'None' : (this.#keys.get(key) ?? value.split(',')[0])
       pairs.push([key, answer ?? value])
     }
+    const elsewhere = this.redirect(request)
+    if (elsewhere !== undefined) pairs.splice(0, pairs.length, ['TargetAddress', elsewhere])
     const mine = this.#keys.get('MaxRecvDataSegmentLength')
     if (mine !== undefined && request.csg === 1) pairs.push(['MaxRecvDataSegmentLength', mine])
     const answer = encodeText(pairs)
     const response = {
-      transit: request.transit,
+      transit: request.transit && elsewhere === undefined,
       continue: false,
       csg: request.csg,
-      nsg: request.transit ? request.nsg : 0,
+      nsg: request.transit && elsewhere === undefined ? request.nsg : 0,
       versionMax: 0,
       versionActive: 0,
       dataSegmentLength: answer.length,
       isid: request.isid,
       tsih: TSIH,
       initiatorTaskTag: request.initiatorTaskTag,
-      statusClass: 0,
-      statusDetail: 0,
+      statusClass: elsewhere === undefined ? 0 : 1,
+      statusDetail: elsewhere === undefined ? 0 : 1,
       ...this.numbers(line.connection.cid),
     }
     const bytes = wirePdu((to, at) => encodeLoginResponse(to, at, response), answer, NO_DIGESTS)
