@@ -101,6 +101,7 @@ async function unitOf(
     identity,
     portGroups,
     copyUnits,
+    now: Date.now,
     ...(itsRecords && { records: itsRecords }),
   })
 }

@@ -103,6 +103,7 @@ export class DiskCache {
   readonly #stop = (op: Operation): void => {
     if (op.error) return this.#flushed(op)
     if (get8(op.task.cdb, 4) & StartStop.loadEject) return this.#door.move(op, false)
+    this.#medium.counters.stops++
     this.stopped = !this.#door.isRemovable
     op.good()
   }

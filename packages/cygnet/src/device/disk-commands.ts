@@ -4,6 +4,7 @@ import type { AtomicWrites } from './atomic-writes.ts'
 import { writeAtomicRow } from './atomic-writes.ts'
 import type { Command } from './command-table.ts'
 import { CommandFlag } from './command-table.ts'
+import { diagnosticCommands, Diagnostics } from './diagnostics.ts'
 import type { DiskAtomic } from './disk-atomic.ts'
 import type { DiskCache } from './disk-cache.ts'
 import type { DiskInquiry } from './disk-inquiry.ts'
@@ -18,6 +19,8 @@ import type { ExtendedCopy } from './extended-copy.ts'
 import { copyCommands } from './extended-copy.ts'
 import type { FormatUnit } from './format-unit.ts'
 import { formatRow } from './format-unit.ts'
+import type { LogPages } from './log-pages.ts'
+import { logSenseRow } from './log-pages.ts'
 import type { MediumDoor } from './medium-door.ts'
 import { preventAllowRow } from './medium-door.ts'
 import { defectCommands } from './read-defect-data.ts'
@@ -28,6 +31,8 @@ import type { Sanitize } from './sanitize.ts'
 import { sanitizeCommands } from './sanitize.ts'
 import { targetPortGroupCommands } from './target-port-group-commands.ts'
 import type { TargetPortGroups } from './target-port-groups.ts'
+import type { UnitInformation } from './unit-information.ts'
+import { informationCommands } from './unit-information.ts'
 
 export interface DiskParts {
   readonly about: DiskInquiry
@@ -43,6 +48,8 @@ export interface DiskParts {
   readonly sanitize: Sanitize
   readonly format: FormatUnit
   readonly canRenewKey: boolean
+  readonly logs: LogPages
+  readonly information: UnitInformation
   readonly copy: ExtendedCopy
   /** Only where they can be kept whole. */
   readonly atomicWrites: AtomicWrites | undefined
@@ -71,6 +78,9 @@ export const diskCommands = (parts: DiskParts): Command[] => [
   ...(parts.atomicWrites ? [writeAtomicRow(parts.atomicWrites)] : []),
   ...copyCommands(parts.copy),
   ...defectCommands,
+  logSenseRow(parts.logs),
+  ...informationCommands(parts.information),
+  ...diagnosticCommands(new Diagnostics()),
   formatRow(parts.format),
   ...sanitizeCommands(parts.sanitize, { trim: parts.canUnmap, renewKey: parts.canRenewKey }),
   ...reservationCommands(parts.reservations),

@@ -5,6 +5,7 @@ import type { SenseData } from '../scsi/sense.ts'
 import { illegalRequest, invalidCdbField, SenseKey } from '../scsi/sense.ts'
 import type { BackingStore, StoreError } from '../store/backing-store.ts'
 import { WriteFlags } from '../store/backing-store.ts'
+import type { DiskCounters } from './log-pages.ts'
 import type { Operation } from './operation.ts'
 import type { RangeLocks } from './range-locks.ts'
 
@@ -36,6 +37,8 @@ export class DiskMedium {
   readonly transferBlocks: number
   /** WCE of the caching page: a write may stay in the volatile cache until SYNCHRONIZE CACHE. */
   writeCache: boolean
+  /** For LOG SENSE. */
+  readonly counters: DiskCounters = { readErrors: 0, writeErrors: 0, stops: 0 }
 
   constructor(store: BackingStore, pool: BufferPool, locks: RangeLocks, options: MediumOptions) {
     const { blockBytes } = options
@@ -102,6 +105,8 @@ export class DiskMedium {
   failure(error: StoreError, direction: 'read' | 'write', offset: number): SenseData {
     const { key, additional } = FAILURES[direction][error.failure]
     if (error.failure !== 'medium') return { key, additional }
+    if (direction === 'read') this.counters.readErrors++
+    else this.counters.writeErrors++
     return { key, additional, information: Math.floor((error.offset ?? offset) / this.blockBytes) }
   }
 }

@@ -28,6 +28,7 @@ import { DiskProvisioning } from './disk-provisioning.ts'
 import { DiskReadWrite } from './disk-read-write.ts'
 import { DiskVerify } from './disk-verify.ts'
 import { DiskXor } from './disk-xor.ts'
+import { LogPages } from './log-pages.ts'
 import { FormatUnit } from './format-unit.ts'
 import { MediumChanges } from './medium-changes.ts'
 import { MediumDoor } from './medium-door.ts'
@@ -36,6 +37,7 @@ import { Reservations } from './reservations.ts'
 import { Sanitize } from './sanitize.ts'
 import { reportSupportedOperationCodes } from './supported-opcodes.ts'
 import { TargetPortGroups } from './target-port-groups.ts'
+import { UnitInformation } from './unit-information.ts'
 import { WholeMediumJob } from './whole-medium-job.ts'
 
 export interface DiskUnitOptions {
@@ -55,6 +57,8 @@ export interface DiskUnitOptions {
   readonly physicalBlockBytes?: number
   /** The medium can be ejected and loaded again. Default false. */
   readonly removable?: boolean
+  /** Milliseconds since 1970, for REPORT TIMESTAMP. Default: always 0. */
+  readonly now?: () => number
   /** With whom third-party copies can be. Default: itself only. */
   readonly copyUnits?: CopyUnits
   /** Tasks held before TASK SET FULL. Default 1024. */
@@ -150,6 +154,10 @@ export class DiskUnit extends DeviceServer {
         format: new FormatUnit(medium, this.#changes),
         atomicWrites: canWriteAtomic ? this.#atomicWrites : undefined,
         copy: new ExtendedCopy(copyUnits, Math.log2(blockSizeBytes)),
+        logs: new LogPages(medium.counters),
+        information: new UnitInformation(options.now ?? (() => 0), options.records, (what, cause) =>
+          this.attention(what, cause),
+        ),
         canRenewKey: store.can.renewKey === true,
         canUnmap: medium.isThin,
         reservations,

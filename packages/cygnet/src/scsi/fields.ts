@@ -12,6 +12,9 @@ export const get24 = (bytes: Uint8Array, at: number): number => (get8(bytes, at)
 export const get32 = (bytes: Uint8Array, at: number): number =>
   ((get8(bytes, at) << 24) | get24(bytes, at + 1)) >>> 0
 
+export const get48 = (bytes: Uint8Array, at: number): number =>
+  get16(bytes, at) * 0x1_0000_0000 + get32(bytes, at + 2)
+
 /**
  * A 64-bit field as a number: exact below 2^53, and never below 2^53 where the field is not. Comparing it with a
  * capacity (always below 2^53) is therefore exact.
@@ -32,6 +35,12 @@ export function set24(bytes: Uint8Array, at: number, value: number): void {
 export function set32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 24
   set24(bytes, at + 1, value)
+}
+
+/** `value` is a whole number from 0 to 2^48 - 1. */
+export function set48(bytes: Uint8Array, at: number, value: number): void {
+  set16(bytes, at, Math.floor(value / 0x1_0000_0000))
+  set32(bytes, at + 2, value >>> 0)
 }
 
 /** `value` is a whole number from 0 to 2^53. */
