@@ -16,6 +16,7 @@ export class Link implements StreamHandler {
   readonly #alarm: Alarm
   #stream: ByteStream | undefined
   #hasEnded = false
+  #isReleased = false
   #error: CygnetError | undefined
 
   /** `changed`: something came of what was fed to the connection; the session wants to be polled. */
@@ -83,9 +84,12 @@ export class Link implements StreamHandler {
         stream.write(out.chunks, () => out.release())
       }
     }
-    if (connection.state === 'closed' && !this.#hasEnded && stream !== undefined) {
+    if (connection.state === 'closed' && !this.#isReleased && stream !== undefined) {
+      this.#isReleased = true
       this.#hasEnded = true
-      stream.end()
+      // What a lost connection has not sent yet must not reach the target when its commands are done elsewhere.
+      if (connection.wasDropped) stream.reset()
+      else stream.end()
     }
     this.#alarm.set(connection.pollTimeout())
   }

@@ -101,6 +101,7 @@ export class MemoryNetwork implements InitiatorRuntime, Transport {
         queueMicrotask(answer)
       },
       end: () => target.transportClosed('the initiator closed it', this.#now),
+      reset: () => target.transportClosed('the initiator reset it', this.#now),
     }
   }
 }

@@ -30,7 +30,7 @@ interface Doubt {
  *   all tasks of the old session before it answers. That may be by the lost path, when it works again, or at once by
  *   another portal of the same group (`PathSet` logs in there for this alone).
  * - Where there is no such portal, 2 seconds after the path was lost. No more of the write can arrive, as its socket is
- *   closed, so what may be left is a command that is whole in the target, and the target's service time for it. Only a
+ *   reset (under TLS the system may send what it has already), so what may be left is a command that is whole in the target, and the target's service time for it. Only a
  *   LOGICAL UNIT RESET would prove more, and that would end the tasks of other initiators as well, without an answer to
  *   them. A target whose storage can hold a write back for longer should have its portals in one portal group.
  *

@@ -141,6 +141,8 @@ export class Path<S extends PathSession> {
 
   /** The unit takes no commands by this path at the moment. */
   refused(state: number): void {
+    // It may have been lost since.
+    if (this.#session === undefined) return
     this.#state = state
     this.#schedule(() => void this.askState(), ASK_AGAIN_MS)
   }

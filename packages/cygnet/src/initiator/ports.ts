@@ -23,6 +23,8 @@ export interface ByteStream {
   write(chunks: readonly Uint8Array[], sent: () => void): void
   /** Sends what was written, then closes. */
   end(): void
+  /** Closes at once. What was written and is not on its way yet is never sent, as far as the system can do that. */
+  reset(): void
 }
 
 /** How portals are reached. */

@@ -94,6 +94,30 @@ for (const way of ['TCP', 'TLS'] as const) {
   })
 }
 
+test('after a reset nothing of what was written goes out any more', async (t) => {
+  const pool = new BufferPool({ poison: true })
+  let peer: Socket | undefined
+  const portal = await listen(t, (socket) => void (peer = socket.pause().on('error', () => undefined)))
+  const recorder = new Recorder()
+  const stream = await new SocketTransport({ pool }).connect(portal, 5000, recorder)
+  await until(() => peer !== undefined)
+  let sent = 0
+  // More than the system's buffers of both sides take.
+  const bytes = new Uint8Array(32 * 1024 * 1024)
+  stream.write([bytes], () => sent++)
+  await setTimeout(50)
+  stream.reset()
+  await until(() => sent === 1 && recorder.closures.length === 1 && pool.inUse === 0)
+  let received = 0
+  const ended = Promise.withResolvers<string>()
+  peer?.on('error', (error: NodeJS.ErrnoException) => ended.resolve(error.code ?? ''))
+  peer?.on('end', () => ended.resolve('end'))
+  peer?.on('data', (chunk: Buffer) => (received += chunk.length))
+  peer?.resume()
+  assert.equal(await ended.promise, 'ECONNRESET')
+  assert.ok(received < bytes.length)
+})
+
 test('the end of the connection is told once', async (t) => {
   const pool = new BufferPool()
   const portal = await listen(t, (socket) => socket.end('bye'))

@@ -1,6 +1,7 @@
-import { connect, type OnReadOpts } from 'node:net'
+import { connect, type OnReadOpts, Socket } from 'node:net'
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 import { CygnetError } from '../base/errors.ts'
 import { BufferPool } from '../base/pool.ts'
 import type { ByteStream, StreamHandler, Transport } from '../initiator/ports.ts'
@@ -162,5 +163,13 @@ class SocketStream implements ByteStream {
     stream.end()
     const timer = setTimeout(() => stream.destroy(), CLOSE_TIMEOUT_MS)
     stream.once('close', () => clearTimeout(timer))
+  }
+
+  /** Only a reset takes back what the system has to send: after a close it would try on for minutes. */
+  reset(): void {
+    const stream = this.#stream
+    // Node cannot reset what is below TLS.
+    if (stream instanceof Socket && !(stream instanceof TLSSocket)) stream.resetAndDestroy()
+    else stream.destroy()
   }
 }

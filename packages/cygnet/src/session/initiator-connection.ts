@@ -91,6 +91,7 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
   readonly #status: StatusNumbers
   #statusSnacks = 0
   #lastProbe: Instant = -Infinity
+  #wasDropped = false
   /** What waits for all responses before a StatSN. */
   #inOrder: { readonly statSN: Serial32; readonly run: () => void }[] = []
   #tsih = 0
@@ -225,6 +226,11 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
     this.#fullFeature.keepAlive()
   }
 
+  /** It ended without a logout: what it has not sent is void. */
+  get wasDropped(): boolean {
+    return this.#wasDropped
+  }
+
   /** Ends the connection at once. */
   drop(
     failure: Closure,
@@ -233,6 +239,7 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
     cause: 'dropAnnounced' | 'transportLost' | 'logoutFailed' = 'transportLost',
   ): void {
     if (this.state === 'closed') return
+    this.#wasDropped = true
     this.#machine.on(cause)
     this.stop('closed')
     this.#fullFeature.failAll(failure)
@@ -242,6 +249,7 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
   /** Ends it because its session ends or begins anew. */
   abandon(): void {
     if (this.state === 'closed') return
+    this.#wasDropped = true
     if (this.#machine.can('sessionClosed')) this.#machine.on('sessionClosed')
     this.stop('closed')
     this.#fullFeature.failAll(lostConnection('its session ended'))
@@ -253,6 +261,8 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
     const opcode = opcodeOf(pdu.view, pdu.at)
     if (isInitiatorOpcode(opcode)) this.broken(`it sent a ${opcodeName(opcode)}, which only initiators send`)
     else if (this.state === 'login') this.#loginPdu(pdu, opcode)
+    else if (this.queuedPdus > this.#limits.queuedPdus + 2 * this.taskCount)
+      this.drop(lostConnection('the target makes us answer, and does not read the answers'))
     else if (!pdu.dataDigestOk) this.#spoiled(pdu, opcode)
     else if (taskOpcodes.has(opcode)) this.owner.taskPdu(this, pdu, opcode)
     else this.#fullFeature.receive(pdu, opcode)
