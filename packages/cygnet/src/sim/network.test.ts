@@ -104,6 +104,18 @@ test('a reset is heard of at both ends, and every callback is called', () => {
   assert.equal(counts.disturbed.reset, 1)
 })
 
+test('after a reset nothing more arrives, whatever an end that has not heard of it sends', () => {
+  for (let seed = 1; seed < 40; seed++) {
+    const { near, far, run, queue } = setUp({}, seed)
+    near.socket.write([Uint8Array.of(1)], () => {})
+    far.socket.reset()
+    for (let at = 0; at < 20; at++)
+      queue.at(queue.now() + at / 10, () => near.socket.write([Uint8Array.of(2)], () => {}))
+    run()
+    assert.ok(!far.received.includes(2))
+  }
+})
+
 test('of a half-open connection nobody hears anything', () => {
   const { near, far, run, counts } = setUp({ halfOpen: 1 })
   let sent = 0

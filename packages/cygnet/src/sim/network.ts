@@ -41,6 +41,8 @@ export class SimSocket {
   #isClosed = false
   /** The other end will never hear from us, nor learn why. */
   #isCut = false
+  /** Broken, and this end does not know it yet: what it still sends arrives nowhere. */
+  #isReset = false
   #segments: { readonly bytes: Uint8Array; readonly at: number }[] = []
   #underWayBytes = 0
   #lastArrival = 0
@@ -133,6 +135,7 @@ export class SimSocket {
 
   /** Cuts a batch into segments and gives each its time of arrival, after all that were sent before. */
   #cut(bytes: Uint8Array): void {
+    if (this.#isReset) return
     const { behaviour, queue } = this.#network
     for (let start = 0; start < bytes.length; ) {
       const length = this.#segmentBytes(behaviour)
@@ -244,6 +247,7 @@ export class SimSocket {
   reset(): void {
     const { queue, behaviour } = this.#network
     for (const end of [this, this.peer]) {
+      end.#isReset = true
       queue.after(behaviour.latencyMs * (this.#prng.unit() + 0.1), () => {
         end.#segments = []
         end.peer.#segments = []
