@@ -188,3 +188,17 @@ test('a connection is refused where the network wants it or nobody listens', () 
   run()
   assert.equal(refused, 'connection refused')
 })
+
+test('a stream that is about to be reset has no holes', () => {
+  for (let seed = 1; seed < 60; seed++) {
+    const { near, far, run } = setUp({ reset: 0.2 }, seed)
+    let value = 0
+    for (let at = 0; at < 20; at++)
+      near.socket.write([Uint8Array.from({ length: 2500 }, () => value++ & 0xff)], () => {})
+    run()
+    assert.ok(
+      far.received.every((byte, index) => byte === (index & 0xff)),
+      `seed ${seed}`,
+    )
+  }
+})

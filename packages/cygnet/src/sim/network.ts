@@ -153,6 +153,8 @@ export class SimSocket {
       }
       if (this.#chance(behaviour.reset)) {
         this.#network.disturbed('reset', this)
+        // What was to follow this segment does not arrive without it.
+        this.#isCut = true
         this.reset()
         return
       }

@@ -76,12 +76,18 @@ class Run {
       violation,
     )
     this.portal = portal
-    // TARGET COLD RESET ends every session at once.
+    // TARGET COLD RESET ends every session at once, I_T NEXUS RESET one.
     let isReset = false
     const dropAllSessions = target.dropAllSessions.bind(target)
     target.dropAllSessions = (reason) => {
       isReset = true
       dropAllSessions(reason)
+      isReset = false
+    }
+    const dropSession = target.dropSession.bind(target)
+    target.dropSession = (nexus, reason) => {
+      isReset = true
+      dropSession(nexus, reason)
       isReset = false
     }
     const sessionClosed = portal.sessionClosed.bind(portal)

@@ -368,7 +368,9 @@ export class Workload {
   #refused(issued: Issued, model: ModelDisk): void {
     if (issued.read) model.dropRead(issued.read)
     if (!issued.write) return
-    if (issued.losses === this.#losses) model.refuse(issued.write)
+    // One whose Data-In was lost for good is executed again by its session (§7.8).
+    const isFirst = issued.losses === this.#losses && issued.read === undefined
+    if (isFirst) model.refuse(issued.write)
     else model.fail(issued.write)
   }
 

@@ -84,7 +84,7 @@ export class WireObserver {
   readonly #statuses = new Map<Serial32, string>()
   readonly #solicited = new Map<number, Solicited>()
   #sendLimits: Record<Direction, number> = { request: 8192, response: 8192 }
-  #declaredBytes: number | undefined
+  #declared: { readonly tag: number; readonly bytes: number } | undefined
   #hasLoggedOut = false
 
   constructor(name: string, ledger: WireLedger) {
@@ -196,8 +196,9 @@ export class WireObserver {
   #declare(pdu: WirePdu): void {
     const match = /MaxRecvDataSegmentLength=(\d+)/.exec(new TextDecoder().decode(dataOf(pdu)))
     if (match === null) return
-    this.#declaredBytes = Number(match[1])
-    this.#sendLimits.response = Math.max(this.#sendLimits.response, this.#declaredBytes)
+    const bytes = Number(match[1])
+    this.#declared = { tag: initiatorTaskTagOf(pdu.view, pdu.start), bytes }
+    this.#sendLimits.response = Math.max(this.#sendLimits.response, bytes)
   }
 
   #checkExpStatSN(pdu: WirePdu): void {
@@ -289,6 +290,11 @@ export class WireObserver {
           this.#violation(pdu, 'unsolicited data that no command announced')
         return
       }
+      // A command that is sent again brings its unsolicited data again.
+      if (header.dataSN === 0 && session.errorRecoveryLevel > 0) {
+        task.nextUnsolicitedSN = 0
+        task.nextOutOffset = header.bufferOffset
+      }
       if (header.dataSN !== task.nextUnsolicitedSN || header.bufferOffset !== task.nextOutOffset)
         this.#violation(
           pdu,
@@ -351,9 +357,9 @@ export class WireObserver {
         return
       case Opcode.textResponse:
         this.#status(session, pdu, tag)
-        if (isFinal(pdu.view, pdu.start) && this.#declaredBytes !== undefined) {
-          this.#sendLimits.response = this.#declaredBytes
-          this.#declaredBytes = undefined
+        if (isFinal(pdu.view, pdu.start) && this.#declared?.tag === tag) {
+          this.#sendLimits.response = this.#declared.bytes
+          this.#declared = undefined
         }
         return
       case Opcode.asyncMessage:
