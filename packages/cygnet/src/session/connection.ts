@@ -151,6 +151,11 @@ export abstract class Connection<TimerName extends string, Event> implements Pdu
     this.#queue.withdrawTasks()
   }
 
+  /** Takes one item out of the queue, which holds nothing. */
+  withdraw(item: Outgoing): void {
+    this.#queue.withdraw(item)
+  }
+
   wake(): void {
     if (this.#awake) return
     this.#awake = true

@@ -31,6 +31,8 @@ export interface InitiatorLimits {
   readonly snackTries: number
   /** Most PDUs that are taken ahead of a gap, in the data of a task or the responses of a connection. */
   readonly aheadPdus: number
+  /** Most PDUs that wait for a target that does not read, beyond two for each task: it makes us answer pings and R2Ts. */
+  readonly queuedPdus: number
   /** For ExpCmdSN to show that a command arrived, before the command is sent again (ErrorRecoveryLevel 1 and 2). */
   readonly commandRetryMs: number
   /** How often one command is sent again before the next level of recovery is tried. */
@@ -58,6 +60,7 @@ export const defaultInitiatorLimits: InitiatorLimits = {
   snackTimeoutMs: 2_000,
   snackTries: 3,
   aheadPdus: 4096,
+  queuedPdus: 1024,
   commandRetryMs: 2_000,
   commandRetries: 3,
   taskManagementTimeoutMs: 10_000,

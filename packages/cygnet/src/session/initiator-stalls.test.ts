@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { LogoutReason, RejectReason, TaskManagementFunction } from '../pdu/codes.ts'
+import { RESERVED_TAG } from '../pdu/bhs.ts'
+import { encodeNopIn } from '../pdu/nop.ts'
 import { Opcode } from '../pdu/opcodes.ts'
 import { encodeReject } from '../pdu/reject.ts'
 import { FakeOpcode, fakeCdb, pattern } from './fake-target.test-helper.ts'
@@ -184,4 +186,43 @@ describe('what is lost last', () => {
     assert.equal(pending.result?.kind, 'status')
     pair.finish()
   })
+})
+
+test('a target that makes us answer and does not read is dropped', () => {
+  const target = new RawTarget({ policy: { ...policy, errorRecoveryLevel: 0, reopenLimitMs: 0 } }).open()
+  const { connection } = target.line(1)
+  const ping = {
+    dataSegmentLength: 0,
+    lun: 0n,
+    initiatorTaskTag: RESERVED_TAG,
+    targetTransferTag: 5,
+    ...target.numbers(1, false),
+  }
+  for (let count = 0; count < 5000 && connection.state === 'full-feature'; count++)
+    target.sendUnread(1, (view, at) => encodeNopIn(view, at, ping))
+  assert.equal(connection.state, 'closed')
+  target.poll()
+  target.finish()
+})
+
+test('a rejected command that begins anew does not go on where it was', () => {
+  const target = new RawTarget({
+    policy: { ...policy, connections: 2, spread: 'round-robin' },
+    keys: [['InitialR2T', 'No']],
+  }).open()
+  target.execute({ dataOut: [new Uint8Array(256 * 1024)] })
+  const [task] = target.session.tasks.all()
+  const { connection } = task ?? {}
+  assert.ok(task && connection)
+  const out = connection.newTransmitVector()
+  assert.ok(connection.pollTransmit(out), 'there is more to send than fits')
+  out.release()
+  const header = new Uint8Array(48)
+  header[0] = Opcode.scsiCommand
+  new DataView(header.buffer).setUint32(16, task.initiatorTaskTag)
+  const requests = reject(target, connection.cid, header, RejectReason.waitingForLogout)
+  assert.notEqual(task.connection, connection, 'it goes to the other connection')
+  const places = byOpcode(requests, Opcode.scsiCommand).map(({ cid }) => cid)
+  assert.deepEqual(places, [task.connection?.cid])
+  target.finish()
 })

@@ -138,6 +138,8 @@ export class InitiatorTask implements Outgoing {
 
   /** It starts from the beginning, in a new session or as a new command. */
   renew(initiatorTaskTag: number, aheadPdus: number): void {
+    // What of it still waits for the socket of its connection must not go out there in its new life.
+    if (this.#isQueued) this.connection?.withdraw(this)
     this.initiatorTaskTag = initiatorTaskTag
     this.state = 'waiting'
     this.connection = undefined

@@ -159,13 +159,18 @@ export class RawTarget {
 
   /** Sends a PDU to the initiator; what it sends then. */
   send(cid: number, encode: (view: DataView, at: number) => void, data: Uint8Array = NOTHING): Request[] {
+    this.sendUnread(cid, encode, data)
+    return this.poll()
+  }
+
+  /** Sends a PDU, and does not look at what comes. */
+  sendUnread(cid: number, encode: (view: DataView, at: number) => void, data: Uint8Array = NOTHING): void {
     const { connection } = this.line(cid)
     const bytes = wirePdu(encode, data, NO_DIGESTS)
     const segment = this.pool.take(bytes.length)
     segment.bytes.set(bytes)
     connection.receive(segment, 0, bytes.length, this.now)
     segment.release()
-    return this.poll()
   }
 
   /** Time passes, from deadline to deadline. */

@@ -194,6 +194,12 @@ export class TransmitQueue {
     this.#head = 0
   }
 
+  /** Takes out one item, which holds nothing. */
+  withdraw(item: Outgoing): void {
+    this.#items = this.#items.slice(this.#head).filter((one) => one !== item)
+    this.#head = 0
+  }
+
   discardAll(): void {
     for (const item of this.#items.slice(this.#head)) item.discard()
     this.#items = []
