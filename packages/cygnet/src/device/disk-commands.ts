@@ -123,7 +123,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
   {
     name: 'MODE SELECT (6)',
     opcode: Opcode.modeSelect6,
-    usage: '15 10 00 00 ff 00',
+    usage: parts.modes.canSave ? '15 11 00 00 ff 00' : '15 10 00 00 ff 00',
     reservation: 'write',
     reach: 'standby',
     flags: governs,
@@ -133,7 +133,7 @@ const primaryRows = (parts: DiskParts): Command[] => [
   {
     name: 'MODE SELECT (10)',
     opcode: Opcode.modeSelect10,
-    usage: '55 10 00 00 00 00 00 ff ff 00',
+    usage: `55 ${parts.modes.canSave ? '11' : '10'} 00 00 00 00 00 ff ff 00`,
     reservation: 'write',
     reach: 'standby',
     flags: governs,

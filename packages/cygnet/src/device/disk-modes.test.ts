@@ -4,6 +4,8 @@ import { blockCdb } from '../scsi/cdb.ts'
 import { get16 } from '../scsi/fields.ts'
 import { decodeModeHeader, decodeModePages } from '../scsi/mode.ts'
 import { Opcode } from '../scsi/opcodes.ts'
+import type { Done } from '../store/backing-store.ts'
+import type { DurableRecords } from '../store/durable-records.ts'
 import { cdbOf, nexusNamed, pattern, senseOf, TestDisk, TestStore } from './disk.test-helper.ts'
 
 /** MODE SENSE (10) of one page: its bytes. */
@@ -163,5 +165,58 @@ describe('MODE SELECT', () => {
     assert.equal(senseOf(disk.run(cdbOf('15 11 00 00 04 00'), { dataOut: pattern(4) })), '5/2400', 'SP = 1')
     const tooLong = cdbOf('55 10 00 00 00 00 00 0101 00')
     assert.equal(senseOf(disk.run(tooLong, { dataOut: pattern(257) })), '5/2400')
+  })
+})
+
+describe('saved pages', () => {
+  class Records implements DurableRecords {
+    readonly values = new Map<string, unknown>()
+    failNext = false
+    get(name: string): unknown {
+      return this.values.get(name)
+    }
+    set(name: string, value: unknown, done: Done): void {
+      const fails = this.failNext
+      this.failNext = false
+      if (!fails) this.values.set(name, value)
+      done(fails ? { failure: 'no-space' } : undefined)
+    }
+  }
+
+  /** MODE SELECT (6) of one page with SP. */
+  const save = (disk: TestDisk, bytes: Uint8Array) => {
+    const list = Uint8Array.from([0, 0, 0, 0, (bytes[0] ?? 0) & 0x7f, ...bytes.subarray(1)])
+    return disk.run(Uint8Array.of(0x15, 0x11, 0, 0, list.length, 0), { dataOut: list })
+  }
+
+  it('outlive resets and restarts, and are told apart from current ones', () => {
+    const records = new Records()
+    const disk = new TestDisk(64, { records })
+    assert.equal(page(disk, 0x08)[0], 0x88, 'PS')
+    assert.equal(page(disk, 0x08, 3)[2], 0x04)
+    assert.equal(senseOf(save(disk, changed(page(disk, 0x08), 2, 0))), 'status 0')
+    assert.equal(page(disk, 0x08, 3)[2], 0)
+    assert.equal(page(disk, 0x08, 2)[2], 0x04, 'the default')
+    disk.unit.reset(() => undefined)
+    disk.run(cdbOf('00 00 00 00 00 00'))
+    assert.equal(page(disk, 0x08)[2], 0)
+    const again = new TestDisk(64, { records })
+    assert.equal(page(again, 0x08)[2], 0)
+    again.run(blockCdb(Opcode.write10, 0, 1), { dataOut: pattern(512) })
+    assert.deepEqual(again.store.calls, ['write 0+512 fua'], 'it is what it says')
+  })
+
+  it('are not touched by MODE SELECT without SP, nor where they cannot be kept', () => {
+    const records = new Records()
+    const disk = new TestDisk(64, { records })
+    select(disk, changed(page(disk, 0x0a), 2, 0x06))
+    assert.equal(page(disk, 0x0a, 3)[2], 0x02)
+    disk.unit.reset(() => undefined)
+    disk.run(cdbOf('00 00 00 00 00 00'))
+    records.failNext = true
+    assert.equal(senseOf(save(disk, changed(page(disk, 0x08), 2, 0))), '4/4400')
+    assert.equal(page(disk, 0x08)[2], 0x04)
+    const without = new TestDisk(64)
+    assert.equal(senseOf(save(without, page(without, 0x08))), '5/2400')
   })
 })

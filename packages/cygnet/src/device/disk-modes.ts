@@ -4,6 +4,7 @@ import type { ModeParts } from '../scsi/mode.ts'
 import {
   ALL_SUBPAGES,
   decodeModeHeader,
+  decodeModePages,
   encodeModeData,
   ModeFlags,
   ModePage,
@@ -12,16 +13,18 @@ import {
 } from '../scsi/mode.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import type { SenseData } from '../scsi/sense.ts'
-import { illegalRequest, invalidCdbField, invalidParameterField } from '../scsi/sense.ts'
+import { illegalRequest, invalidCdbField, invalidParameterField, SenseKey } from '../scsi/sense.ts'
 import type { Nexus } from '../scsi/task.ts'
+import type { DurableRecords } from '../store/durable-records.ts'
 import type { QueueError } from './device-server.ts'
 import type { DiskMedium } from './disk-medium.ts'
 import type { Operation } from './operation.ts'
 import { gather } from './parameters.ts'
 
-/** A mode page as kept here: the bytes now, after a reset, and those that MODE SELECT may change. */
+/** A mode page as kept here: the bytes now, after a reset, as it came, and those that MODE SELECT may change. */
 interface Page {
   readonly current: Uint8Array
+  readonly saved: Uint8Array
   readonly initial: Uint8Array
   readonly changeable: Uint8Array
 }
@@ -35,7 +38,7 @@ function definePage(code: number, lengthBytes: number, values: readonly [number,
     initial[at] = value
     changeable[at] = mask
   }
-  return { current: Uint8Array.from(initial), initial, changeable }
+  return { current: Uint8Array.from(initial), saved: Uint8Array.from(initial), initial, changeable }
 }
 
 const WCE = 0x04
@@ -49,12 +52,22 @@ const SWP = 0x08
 const UNRESTRICTED_REORDERING = 0x10
 const DEXCPT = 0x08
 
+const PS = 0x80
+/** Of the CDB. */
+const SP = 0x01
+const RECORD = 'modePages'
+const SAVE_FAILED: SenseData = {
+  key: SenseKey.hardwareError,
+  additional: AdditionalSense.internalTargetFailure,
+}
+
 /** The longest parameter list that MODE SELECT takes: every page, a long block descriptor, a header, with room. */
 const SELECT_LIMIT_BYTES = 256
 
 /**
  * MODE SENSE and MODE SELECT (6) and (10) of a disk (SPC-5 §6.11 to §6.14): the caching page with WCE, the control page
- * with D_SENSE, QERR and SWP, the informational exceptions page. Nothing is saved over a restart.
+ * with D_SENSE, QERR and SWP, the informational exceptions page. Where there are records, SP saves pages over resets and
+ * restarts.
  */
 export class DiskModes {
   readonly #medium: DiskMedium
@@ -62,10 +75,17 @@ export class DiskModes {
   readonly #pages: ReadonlyMap<number, Page>
   readonly #caching: Page
   readonly #control: Page
+  readonly #records: DurableRecords | undefined
   readonly #changed: (cause: Nexus) => void
 
   /** `changed` is called when MODE SELECT changed something, with who did it. */
-  constructor(medium: DiskMedium, isProtected: boolean, changed: (cause: Nexus) => void) {
+  constructor(
+    medium: DiskMedium,
+    isProtected: boolean,
+    records: DurableRecords | undefined,
+    changed: (cause: Nexus) => void,
+  ) {
+    this.#records = records
     this.#medium = medium
     this.#protected = isProtected
     this.#changed = changed
@@ -83,6 +103,26 @@ export class DiskModes {
       [ModePage.control, this.#control],
       [ModePage.informationalExceptions, exceptions],
     ])
+    this.#restore()
+  }
+
+  /** MODE SELECT with SP. */
+  get canSave(): boolean {
+    return this.#records !== undefined
+  }
+
+  /** What was saved, as far as it can be changed. */
+  #restore(): void {
+    const record = (this.#records?.get(RECORD) ?? {}) as Readonly<Record<string, string>>
+    for (const [code, page] of this.#pages) {
+      const bytes = Buffer.from(record[code] ?? '', 'hex')
+      if (bytes.length !== page.saved.length) continue
+      for (let i = 2; i < bytes.length; i++) {
+        const mask = get8(page.changeable, i)
+        page.saved[i] = (get8(page.initial, i) & ~mask) | (get8(bytes, i) & mask)
+      }
+    }
+    this.reset()
   }
 
   /** D_SENSE: sense data in descriptor format. */
@@ -100,7 +140,7 @@ export class DiskModes {
   }
 
   reset(): void {
-    for (const page of this.#pages.values()) page.current.set(page.initial)
+    for (const page of this.#pages.values()) page.current.set(page.saved)
     this.#apply()
   }
 
@@ -114,7 +154,8 @@ export class DiskModes {
     const isLong = cdb[0] === Opcode.modeSense10
     const control = get8(cdb, 2) >>> 6
     const code = get8(cdb, 2) & 0x3f
-    if (control === PageControl.saved) return op.check(illegalRequest(AdditionalSense.savingNotSupported))
+    if (control === PageControl.saved && !this.canSave)
+      return op.check(illegalRequest(AdditionalSense.savingNotSupported))
     if (cdb[3] !== 0 && cdb[3] !== ALL_SUBPAGES) return op.check(invalidCdbField(3, 7))
     const one = this.#pages.get(code)
     if (!one && code !== ModePage.all) return op.check(invalidCdbField(2, 5))
@@ -126,9 +167,17 @@ export class DiskModes {
       deviceSpecific: ModeFlags.dpoFua | (isProtected ? ModeFlags.writeProtected : 0),
       block: withBlock ? this.#medium : undefined,
       longBlock: isLong && (get8(cdb, 1) & 0x10) !== 0,
-      pages: pages.map((page) => page[values]),
+      pages: pages.map((page) => this.#savable(page[values])),
     }
     op.reply(encodeModeData(data, isLong ? 8 : 4), isLong ? get16(cdb, 7) : get8(cdb, 4))
+  }
+
+  /** With PS, where pages can be saved. */
+  #savable(bytes: Uint8Array): Uint8Array {
+    if (!this.canSave) return bytes
+    const copy = Uint8Array.from(bytes)
+    copy[0] = PS | get8(bytes, 0)
+    return copy
   }
 
   /** 1 PF(4) SP(0), 4 or 7 PARAMETER LIST LENGTH. */
@@ -151,9 +200,33 @@ export class DiskModes {
     // All pages are checked before any takes effect.
     const problem = this.#checkBlock(parts) ?? this.#walkPages(list, parts.pagesAt, false)
     if (problem) return op.check(problem)
+    op.parameters = list.subarray(parts.pagesAt)
+    if (!this.#records || !(get8(task.cdb, 1) & SP)) return this.#takeEffect(op)
+    op.awaitStore(this.#saved)
+    this.#records.set(RECORD, this.#recordWith(op.parameters), op.done)
+  }
+
+  /** All pages, with what the list makes of them. */
+  #recordWith(list: Uint8Array): Readonly<Record<string, string>> {
+    const record: Record<string, string> = {}
+    for (const [code, page] of this.#pages) record[code] = Buffer.from(page.current).toString('hex')
+    for (const page of decodeModePages(list, 0)) {
+      record[get8(page, 0) & 0x3f] = Buffer.from(page).toString('hex')
+    }
+    return record
+  }
+
+  readonly #saved = (op: Operation): void => {
+    if (op.error) return op.check(SAVE_FAILED)
+    this.#takeEffect(op)
+    for (const page of this.#pages.values()) page.saved.set(page.current)
+  }
+
+  #takeEffect(op: Operation): void {
+    const { task } = op
     const before = this.#fingerprint()
     const hadWriteCache = this.#medium.writeCache
-    this.#walkPages(list, parts.pagesAt, true)
+    this.#walkPages(op.parameters ?? NO_PAGES, 0, true)
     this.#apply()
     if (this.#fingerprint() !== before) this.#changed(task.nexus)
     if (this.#medium.writeCache || !hadWriteCache) return op.good()
@@ -205,4 +278,5 @@ export class DiskModes {
   }
 }
 
-const VALUES = ['current', 'changeable', 'initial'] as const
+const VALUES = ['current', 'changeable', 'initial', 'saved'] as const
+const NO_PAGES = new Uint8Array(0)

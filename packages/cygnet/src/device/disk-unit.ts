@@ -107,7 +107,7 @@ export class DiskUnit extends DeviceServer {
     })
     if (options.writeCache === false) medium.writeCache = false
     this.#medium = medium
-    this.#modes = new DiskModes(medium, this.#readOnly, (cause) =>
+    this.#modes = new DiskModes(medium, this.#readOnly, options.records, (cause) =>
       this.attention(AdditionalSense.modeParametersChanged, cause),
     )
     this.#door = new MediumDoor(options.removable === true, (cause) =>
