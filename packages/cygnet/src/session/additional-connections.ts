@@ -1,4 +1,5 @@
 import { LoginStatus } from '../pdu/login-status.ts'
+import { type Closure, lostConnection } from './initiator-events.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 import type { InitiatorConnections } from './initiator-connections.ts'
 import type { InitiatorLimits } from './initiator-limits.ts'
@@ -12,6 +13,8 @@ export interface WideningSession {
   connect(cid: number, portal: PortalAddress | undefined): void
   /** Calls `AdditionalConnections.open` after `delayMs`. */
   openMoreLater(delayMs: number): void
+  /** No connection is left, nor one that could take its place: only a new session helps. */
+  giveUpSession(failure: Closure): void
 }
 
 /**
@@ -39,8 +42,11 @@ export class AdditionalConnections {
     this.#redirections = 0
   }
 
-  /** One could not be had: elsewhere or later perhaps, unless the target has no place for it. */
-  failed({ cid }: InitiatorConnection, event: LoginFailure | LoginRedirection): void {
+  /**
+   * One could not be had: elsewhere or later perhaps, unless the target has no place for it. `isLast`: there is none
+   * that lives, and none that is being recovered.
+   */
+  failed({ cid }: InitiatorConnection, event: LoginFailure | LoginRedirection, isLast: boolean): void {
     const { limits } = this.#session
     if (event.kind === 'redirected' && this.#redirections++ < limits.reopenRedirections) {
       this.#session.connect(cid, event.portals[0])
@@ -49,6 +55,12 @@ export class AdditionalConnections {
     this.#redirections = 0
     if (event.kind === 'failed' && event.status === LoginStatus.tooManyConnections)
       this.#connections.wantNoMore()
-    else this.#session.openMoreLater(limits.reopenLastDelayMs)
+    else if (isLast) {
+      this.#session.giveUpSession(
+        event.kind === 'failed'
+          ? { code: event.code, message: event.message }
+          : lostConnection('the target sends us elsewhere again and again'),
+      )
+    } else this.#session.openMoreLater(limits.reopenLastDelayMs)
   }
 }

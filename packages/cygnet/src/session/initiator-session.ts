@@ -488,7 +488,7 @@ export class InitiatorSession
       )
     else if (this.#phase === 'reopening') this.#reopening.failed(event)
     else if (this.#phase === 'open' && !this.#recovery.loginFailed(connection, event))
-      this.#more.failed(connection, event)
+      this.#more.failed(connection, event, this.#recovery.isIdle && !this.#connections.isAnyLoggedIn)
   }
 
   #loggedOut(connection: InitiatorConnection): void {
