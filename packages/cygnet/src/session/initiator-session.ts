@@ -5,10 +5,9 @@ import { opcodeOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { LogoutReason, TaskManagementResponseCode } from '../pdu/codes.ts'
 import { Opcode } from '../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
-import type { ConnectionOwner } from './connection-owner.ts'
-import { AdditionalConnections, type WideningSession } from './additional-connections.ts'
+import { AdditionalConnections } from './additional-connections.ts'
 import { ControlRequests } from './control-requests.ts'
-import { ConnectionRecovery, type RecoveringSession } from './connection-recovery.ts'
+import { ConnectionRecovery } from './connection-recovery.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 import { FIRST_CID, InitiatorConnections } from './initiator-connections.ts'
 import {
@@ -31,7 +30,7 @@ import type {
   TextDone,
 } from './initiator-session-options.ts'
 import type { InitiatorTask } from './initiator-task.ts'
-import { InitiatorTasks, type TaskSession } from './initiator-tasks.ts'
+import { InitiatorTasks } from './initiator-tasks.ts'
 import type { Pair } from './negotiator.ts'
 import type { SessionParameters } from './parameters.ts'
 import type { PortalAddress } from './portal-address.ts'
@@ -40,15 +39,16 @@ import { RequestWindow } from './request-window.ts'
 import type { ScsiRequest } from './scsi-request.ts'
 import { sessionClosed } from './scsi-result.ts'
 import { SessionOutbox } from './session-outbox.ts'
-import { type ReopeningSession, reopenWaitSeconds, SessionRecovery } from './session-recovery.ts'
+import type { SessionParts } from './session-parts.ts'
+import { reopenWaitSeconds, SessionRecovery } from './session-recovery.ts'
 import {
   type InitiatorSessionEvent,
   type InitiatorSessionState,
   initiatorSessionTransitions,
 } from './states/initiator-session-states.ts'
 import { StateMachine } from './states/state-machine.ts'
-import { type ManageDone, type ManagingSession, TaskManagementRequests } from './task-management-requests.ts'
-import { type ReplayingSession, TaskReplay } from './task-replay.ts'
+import { type ManageDone, TaskManagementRequests } from './task-management-requests.ts'
+import { TaskReplay } from './task-replay.ts'
 
 type TimerName = 'sweep' | 'recovery' | 'reopen' | 'connections' | 'drain'
 const timerNames = ['sweep', 'recovery', 'reopen', 'connections', 'drain'] as const
@@ -72,16 +72,7 @@ const logoutWanted = lostConnection('the target asked us to log out')
  * `InitiatorConnection`; level 1), by connection (`ConnectionRecovery`; level 2), else by opening the session again
  * (`SessionRecovery`).
  */
-export class InitiatorSession
-  implements
-    ConnectionOwner,
-    TaskSession,
-    ManagingSession,
-    RecoveringSession,
-    ReopeningSession,
-    ReplayingSession,
-    WideningSession
-{
+export class InitiatorSession implements SessionParts {
   readonly counters = new RecoveryCounters()
   readonly window: RequestWindow
   readonly limits: InitiatorLimits

@@ -226,3 +226,22 @@ test('a rejected command that begins anew does not go on where it was', () => {
   assert.deepEqual(places, [task.connection?.cid])
   target.finish()
 })
+
+test('a response that was on its way when a reset on another connection ended its task is no lie', () => {
+  const keys = [['ErrorRecoveryLevel', '0']] as const
+  const target = new RawTarget({
+    policy: { ...policy, errorRecoveryLevel: 0, connections: 2, spread: 'round-robin' },
+    keys,
+  }).open()
+  target.execute()
+  target.execute()
+  const commands = byOpcode(target.poll(), Opcode.scsiCommand)
+  target.session.manage(TaskManagementFunction.logicalUnitReset, 0, () => {})
+  const reset = one(target.poll(), Opcode.taskManagementRequest)
+  const command = commands.find(({ cid }) => cid !== reset.cid)
+  assert.ok(command)
+  target.managed(reset.cid, tagOf(reset))
+  target.respond(command.cid, { initiatorTaskTag: tagOf(command) })
+  assert.deepEqual(target.kinds, ['logged-in', 'connection-added'])
+  target.finish()
+})

@@ -18,7 +18,14 @@ import type { SessionParameters } from './parameters.ts'
 import type { RecoveryCounters } from './recovery-counters.ts'
 import type { RequestWindow } from './request-window.ts'
 import type { ScsiRequest, ScsiResult } from './scsi-request.ts'
-import { dataLost, failed, resultOfDataIn, resultOfResponse, targetFailure } from './scsi-result.ts'
+import {
+  dataLost,
+  failed,
+  resultOfDataIn,
+  resultOfResponse,
+  targetFailure,
+  taskAborted,
+} from './scsi-result.ts'
 import { TaskDataRecovery } from './task-data-recovery.ts'
 
 /** What tasks need of their session. */
@@ -43,6 +50,9 @@ export interface TaskSession {
   watch(): void
 }
 
+/** Most tasks that ended elsewhere and are remembered. */
+const LATE_TASKS = 1024
+
 /** §11.16.3: after an R-Data SNACK, the response to go by is the one with its tag. */
 const answersSnack = (task: InitiatorTask, { snackTag }: ScsiResponse): boolean =>
   task.snackTag === 0 || snackTag === task.snackTag
@@ -63,6 +73,8 @@ export class InitiatorTasks {
   #waiting: InitiatorTask[] = []
   #waitingHead = 0
   #order = 0
+  /** Tags of tasks that a function on another connection ended: what was on its way for them may still come. */
+  readonly #endedElsewhere = new Set<number>()
   /** A CmdSN that ExpCmdSN stays at, since when, and when that is too long. */
   #stuckAt: Serial32 | undefined
   #stuckSince: Instant = 0
@@ -156,6 +168,16 @@ export class InitiatorTasks {
     task.state = 'done'
     this.#byTag.delete(task.initiatorTaskTag)
     task.request.done(result)
+  }
+
+  /** A function of ours has ended it; its answer came over `connection`. */
+  finishManaged(task: InitiatorTask, connection: InitiatorConnection): void {
+    if (task.connection !== connection) {
+      this.#endedElsewhere.add(task.initiatorTaskTag)
+      const [oldest] = this.#endedElsewhere
+      if (this.#endedElsewhere.size > LATE_TASKS && oldest !== undefined) this.#endedElsewhere.delete(oldest)
+    }
+    this.finish(task, task.endCode === undefined ? taskAborted : task.endResult)
   }
 
   // What connections and recovery do with tasks
@@ -283,7 +305,7 @@ export class InitiatorTasks {
     else if (!connection.countIn(header, false)) return
     const task = this.#taskOf(connection, header.initiatorTaskTag)
     if (task === undefined) {
-      if (connection.errorRecoveryLevel === 0) connection.broken('an R2T that belongs to no task')
+      if (this.#isLie(connection, header)) connection.broken('an R2T that belongs to no task')
       return
     }
     const { receiver, request } = task
@@ -368,7 +390,12 @@ export class InitiatorTasks {
     if (isNumbered) {
       if (!connection.countIn(header)) return
     } else connection.countCommands(header.expCmdSN, header.maxCmdSN)
-    if (connection.errorRecoveryLevel === 0) connection.broken(`a ${name} that belongs to no task`)
+    if (this.#isLie(connection, header)) connection.broken(`a ${name} that belongs to no task`)
+  }
+
+  /** Without recovery nothing comes twice, and what a connection carries for a task comes before its end there. */
+  #isLie(connection: InitiatorConnection, { initiatorTaskTag }: DataIn | ScsiResponse | R2T): boolean {
+    return connection.errorRecoveryLevel === 0 && !this.#endedElsewhere.has(initiatorTaskTag)
   }
 
   /** Numbers as they should be at this level. */

@@ -33,6 +33,23 @@ const finalAnswers: ReadonlySet<LoginStatus | undefined> = new Set([
  * Session recovery (RFC 7143 §7.1.4.4): logs in again with the same ISID and TSIH 0, which takes the place of what is left
  * of the lost session at the target (§6.3.5). Begins after Time2Wait, tries again with growing delays, and gives up after
  * `policy.reopenLimitMs`.
+ *
+ * What was on its way is replayed where its request says that this is safe (`TaskReplay`), in the order in which it was
+ * asked for. The reasoning:
+ * - *Nothing of the old session happens after the login.* Reinstatement ends the old session at the target, with an I_T
+ *   nexus loss for its tasks, before the login is answered. A command of the old session has then been executed, or never
+ *   will be. What its connections still carry reaches nobody; what waits in our own sockets is taken back by a reset.
+ *   A target that has crashed has forgotten the old session as well.
+ * - *Reads* may be executed twice. Data of the old session cannot reach the buffer of the new one: its connections are
+ *   gone, and the task has another tag.
+ * - *Writes* of the same bytes may be executed twice, as long as nothing that overlaps is asked for while one has no answer.
+ *   Without that rule: A is executed, B overwrites a part of it and is acknowledged, and A, whose answer was lost, is
+ *   replayed: A-B-A. SIMPLE tasks have no order among themselves, either, so that a replay could swap two that overlap.
+ *   Whoever says `safe` keeps to it (`initiator/range-order.ts`).
+ * - *Other initiators* may have written between the two executions, and would be overwritten. Whoever shares a unit
+ *   without reservations says `never`, as one does for what depends on what is there (COMPARE AND WRITE, reservations).
+ * - Where there is no new session, TASK_LOST says that nobody knows: until the target has noticed the loss, or somebody
+ *   has reinstated the session, the command may still be executed.
  */
 export class SessionRecovery {
   readonly #session: ReopeningSession

@@ -12,7 +12,6 @@ import type { InitiatorTask } from './initiator-task.ts'
 import type { InitiatorTasks } from './initiator-tasks.ts'
 import type { SessionParameters } from './parameters.ts'
 import type { RequestWindow } from './request-window.ts'
-import { taskAborted } from './scsi-result.ts'
 
 /**
  * How a task management function ended. `response`: a `TaskManagementResponseCode`; undefined where there was none.
@@ -99,7 +98,7 @@ export class TaskManagementRequests {
   readonly #session: ManagingSession
   readonly #requests = new Map<number, ManagementRequest>()
   /** Tags of requests that were given up, whose answers may still come. */
-  readonly #late = new Set<number>()
+  readonly #late = new Map<number, ManagementRequest>()
 
   constructor(session: ManagingSession) {
     this.#session = session
@@ -201,7 +200,7 @@ export class TaskManagementRequests {
       if (request.task !== task || request.connection !== connection) continue
       if (request.taskManagementFunction !== TaskManagementFunction.taskReassign) continue
       this.#requests.delete(request.tag)
-      this.#late.add(request.tag)
+      this.#late.set(request.tag, request)
       request.done(TaskManagementResponseCode.functionComplete, undefined)
     }
   }
@@ -273,8 +272,7 @@ export class TaskManagementRequests {
     if (!connection.countIn(header)) return
     const request = this.#requests.get(header.initiatorTaskTag)
     if (request === undefined || request.connection !== connection) {
-      if (!this.#late.delete(header.initiatorTaskTag) && connection.errorRecoveryLevel === 0)
-        connection.broken('a Task Management Function Response that answers no request')
+      this.#lateResponse(connection, header)
       return
     }
     // It stays in the table until then: its tag is in use.
@@ -282,13 +280,27 @@ export class TaskManagementRequests {
     connection.inOrder(header.statSN, () => this.#answered(request, header.response, additional))
   }
 
+  /** What it ends has ended, whether we still waited for that or not. */
+  #lateResponse(connection: InitiatorConnection, header: TaskManagementResponse): void {
+    const request = this.#late.get(header.initiatorTaskTag)
+    if (request === undefined) {
+      if (connection.errorRecoveryLevel === 0)
+        connection.broken('a Task Management Function Response that answers no request')
+      return
+    }
+    this.#late.delete(request.tag)
+    if (header.response === TaskManagementResponseCode.functionComplete)
+      connection.inOrder(header.statSN, () => this.#endAffected(request))
+  }
+
+  #endAffected({ taskManagementFunction, lun, cmdSN, connection }: ManagementRequest): void {
+    for (const task of this.#affected(taskManagementFunction, lun, cmdSN))
+      this.#session.tasks.finishManaged(task, connection)
+  }
+
   #answered(request: ManagementRequest, response: number, additional: number): void {
     if (!this.#requests.delete(request.tag)) return
-    if (response === TaskManagementResponseCode.functionComplete)
-      for (const task of this.#affected(request.taskManagementFunction, request.lun, request.cmdSN)) {
-        if (task.endCode === undefined) this.#session.tasks.finish(task, taskAborted)
-        else this.#session.tasks.finishEnded(task)
-      }
+    if (response === TaskManagementResponseCode.functionComplete) this.#endAffected(request)
     else this.#settle(request, ({ isStopped }) => isStopped)
     request.done(response, undefined, additional)
   }
@@ -355,7 +367,7 @@ export class TaskManagementRequests {
     for (const request of [...this.#requests.values()]) {
       if (request.deadline === 0) request.deadline = now + this.#session.limits.taskManagementTimeoutMs
       else if (now >= request.deadline && this.#requests.delete(request.tag)) {
-        this.#late.add(request.tag)
+        this.#late.set(request.tag, request)
         this.#settle(request)
         request.done(undefined, unanswered)
       }
