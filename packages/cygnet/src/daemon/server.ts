@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { totalmem } from 'node:os'
 import type { Logger } from 'pino'
 import { BufferPool } from '../base/pool.ts'
@@ -77,7 +78,7 @@ export async function startServer({ state, secrets, log }: ServerOptions): Promi
     pool,
     secrets,
     records,
-    copyUnits: new CopyUnits(),
+    copyUnits: new CopyUnits(randomBytes),
     maxSessions,
   })
   const disks = targets.flatMap((target) => target.disks)

@@ -7,6 +7,8 @@ const KEPT = 32
 /** A copy that a list identifier stands for. */
 export interface CopyResult {
   readonly progress: CopyProgress
+  /** Service action of the command that it was. */
+  readonly action: number
   /** A ROD token that it made. */
   readonly token?: Uint8Array
 }

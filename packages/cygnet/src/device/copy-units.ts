@@ -11,9 +11,42 @@ export interface CopyUnit extends LogicalUnit {
   nexusLike(nexus: Nexus): Nexus | undefined
 }
 
+/** Tokens that are kept; the oldest makes room. */
+const TOKENS_LIMIT = 256
+
+/** What a ROD token stands for. */
+export interface CopyToken {
+  readonly unit: CopyUnit
+  readonly ranges: readonly { readonly offset: number; readonly lengthBytes: number }[]
+}
+
 /** The logical units of one server, by what identifies them: whom a third-party copy can be between. */
 export class CopyUnits {
   readonly #units = new Map<string, CopyUnit>()
+  readonly #tokens = new Map<string, CopyToken>()
+  readonly random: (lengthBytes: number) => Uint8Array
+
+  /** `random`: bytes that nobody can guess, for tokens. */
+  constructor(random: (lengthBytes: number) => Uint8Array) {
+    this.random = random
+  }
+
+  keepToken(token: string, what: CopyToken): void {
+    this.#tokens.set(token, what)
+    if (this.#tokens.size <= TOKENS_LIMIT) return
+    for (const oldest of this.#tokens.keys()) {
+      this.#tokens.delete(oldest)
+      break
+    }
+  }
+
+  findToken(token: string): CopyToken | undefined {
+    return this.#tokens.get(token)
+  }
+
+  dropToken(token: string): void {
+    this.#tokens.delete(token)
+  }
 
   add(unit: CopyUnit, designators: readonly Designator[]): void {
     for (const { type, value } of designators) this.#units.set(keyOf(type, value), unit)

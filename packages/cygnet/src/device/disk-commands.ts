@@ -2,6 +2,8 @@ import { get8 } from '../scsi/fields.ts'
 import { Opcode, ServiceAction } from '../scsi/opcodes.ts'
 import type { AtomicWrites } from './atomic-writes.ts'
 import { writeAtomicRow } from './atomic-writes.ts'
+import type { CopyTokens } from './copy-tokens.ts'
+import { tokenCommands } from './copy-tokens.ts'
 import type { Command } from './command-table.ts'
 import { CommandFlag } from './command-table.ts'
 import { diagnosticCommands, Diagnostics } from './diagnostics.ts'
@@ -51,6 +53,8 @@ export interface DiskParts {
   readonly logs: LogPages
   readonly information: UnitInformation
   readonly copy: ExtendedCopy
+  /** Only where there is somebody to keep them. */
+  readonly tokens: CopyTokens | undefined
   /** Only where they can be kept whole. */
   readonly atomicWrites: AtomicWrites | undefined
   /** UNMAP exists only where the store can release space. */
@@ -77,6 +81,7 @@ export const diskCommands = (parts: DiskParts): Command[] => [
   ...(parts.door.isRemovable ? [preventAllowRow(parts.door)] : []),
   ...(parts.atomicWrites ? [writeAtomicRow(parts.atomicWrites)] : []),
   ...copyCommands(parts.copy),
+  ...(parts.tokens ? tokenCommands(parts.tokens, parts.copy) : []),
   ...defectCommands,
   logSenseRow(parts.logs),
   ...informationCommands(parts.information),

@@ -17,6 +17,7 @@ import { DeviceServer } from './device-server.ts'
 import { DiskAtomic } from './disk-atomic.ts'
 import { DiskCache } from './disk-cache.ts'
 import { diskCommands } from './disk-commands.ts'
+import { CopyTokens } from './copy-tokens.ts'
 import { CopyUnits } from './copy-units.ts'
 import { ExtendedCopy } from './extended-copy.ts'
 import type { UnitIdentity } from './disk-inquiry.ts'
@@ -59,7 +60,7 @@ export interface DiskUnitOptions {
   readonly removable?: boolean
   /** Milliseconds since 1970, for REPORT TIMESTAMP. Default: always 0. */
   readonly now?: () => number
-  /** With whom third-party copies can be. Default: itself only. */
+  /** With whom third-party copies can be. Default: itself only, and without tokens. */
   readonly copyUnits?: CopyUnits
   /** Tasks held before TASK SET FULL. Default 1024. */
   readonly taskLimit?: number
@@ -129,7 +130,8 @@ export class DiskUnit extends DeviceServer {
       relativeTargetPortIds: () => portGroups.groups,
     })
     this.gate = reservations
-    const copyUnits = options.copyUnits ?? new CopyUnits()
+    const copyUnits = options.copyUnits ?? new CopyUnits(() => new Uint8Array(0))
+    const copy = new ExtendedCopy(copyUnits, Math.log2(blockSizeBytes))
     const about = new DiskInquiry(
       medium,
       options.identity,
@@ -153,7 +155,8 @@ export class DiskUnit extends DeviceServer {
         sanitize: new Sanitize(medium, this.#changes),
         format: new FormatUnit(medium, this.#changes),
         atomicWrites: canWriteAtomic ? this.#atomicWrites : undefined,
-        copy: new ExtendedCopy(copyUnits, Math.log2(blockSizeBytes)),
+        copy,
+        tokens: options.copyUnits && new CopyTokens(this, copyUnits, copy),
         logs: new LogPages(medium.counters),
         information: new UnitInformation(options.now ?? (() => 0), options.records, (what, cause) =>
           this.attention(what, cause),

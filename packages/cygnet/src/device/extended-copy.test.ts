@@ -89,7 +89,7 @@ const copy = (disk: TestDisk, list: Uint8Array, action = 0, nexus?: Nexus): Outc
 
 /** Two disks of one server, that one initiator reaches by a nexus each. */
 function pair(options: Partial<DiskUnitOptions> = {}): { one: TestDisk; two: TestDisk } {
-  const copyUnits = new CopyUnits()
+  const copyUnits = new CopyUnits((lengthBytes) => new Uint8Array(lengthBytes))
   const one = new TestDisk(64, { copyUnits })
   const two = new TestDisk(64, { copyUnits, identity: { serialNumber: 'S2', naa: OTHER }, ...options })
   one.store.bytes.set(pattern(64 * 512))

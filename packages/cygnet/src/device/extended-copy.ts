@@ -64,14 +64,18 @@ export class ExtendedCopy {
     if (list.hasListId && this.lists.isRunning(nexus, list.listId)) return op.check(OPERATION_IN_PROGRESS)
     const parts = this.#parts(list, nexus)
     if ('key' in parts) return op.check(parts)
-    this.run(op, parts, { listId: list.hasListId ? list.listId : undefined, immediate: list.immediate })
+    this.run(op, parts, {
+      listId: list.hasListId ? list.listId : undefined,
+      immediate: list.immediate,
+      action: get8(cdb, 1) & 0x1f,
+    })
   }
 
   /** Runs a copy for a command, which ends with it, or before where it is `immediate`. */
   run(
     op: Operation,
     parts: readonly CopyPart[],
-    { listId, immediate }: { listId: number | undefined; immediate: boolean },
+    { listId, immediate, action }: { listId: number | undefined; immediate: boolean; action: number },
   ): void {
     let problem: SenseData | undefined
     const run = new CopyRun(
@@ -82,7 +86,13 @@ export class ExtendedCopy {
         if (!immediate) op.done(undefined)
       },
     )
-    if (listId !== undefined) this.lists.keep(op.task.nexus, listId, run)
+    if (listId !== undefined)
+      this.lists.keep(op.task.nexus, listId, {
+        action,
+        get progress() {
+          return run.progress
+        },
+      })
     if (immediate) op.good()
     else
       op.awaitStore((ended) => {
@@ -131,7 +141,7 @@ export class ExtendedCopy {
     const isLid4 = action === CopyInAction.copyStatusLid4 || action === CopyInAction.rodTokenInformation
     const result = this.lists.find(nexus, isLid4 ? get32(cdb, 2) : get8(cdb, 2))
     if (!result) return op.check(invalidCdbField(2, 7))
-    const { progress, token } = result
+    const { progress, token, action: asked } = result
     const allocationBytes = get32(cdb, 10)
     if (action === CopyInAction.copyStatusLid1) op.reply(encodeCopyStatusLid1(progress), allocationBytes)
     else if (action === CopyInAction.failedSegmentDetails) {
@@ -141,7 +151,7 @@ export class ExtendedCopy {
       )
     } else {
       const unitBytes = action === CopyInAction.rodTokenInformation ? 2 ** this.#granularityExponent : 1
-      op.reply(encodeCopyStatusLid4(progress, action, unitBytes, token), allocationBytes)
+      op.reply(encodeCopyStatusLid4(progress, { action, asked, unitBytes, token }), allocationBytes)
     }
   }
 

@@ -4,6 +4,7 @@ import { get16, get32, set32 } from '../scsi/fields.ts'
 import { cdbLength, Opcode, ServiceAction } from '../scsi/opcodes.ts'
 import type { Done } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
+import { CopyUnits } from './copy-units.ts'
 import { cdbOf, senseOf, TestDisk } from './disk.test-helper.ts'
 
 const ALL = 0
@@ -52,7 +53,12 @@ class NoRecords implements DurableRecords {
 }
 
 /** A disk that has every command there is. */
-const fullDisk = (): TestDisk => new TestDisk(64, { removable: true, records: new NoRecords() })
+const fullDisk = (): TestDisk =>
+  new TestDisk(64, {
+    removable: true,
+    records: new NoRecords(),
+    copyUnits: new CopyUnits((lengthBytes) => new Uint8Array(lengthBytes)),
+  })
 
 describe('REPORT SUPPORTED OPERATION CODES', () => {
   it('lists every command once, with its length, and whether it has a service action', () => {

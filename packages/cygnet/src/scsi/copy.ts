@@ -219,16 +219,25 @@ export function encodeFailedSegment({ status, sense }: CopyProgress): Uint8Array
  */
 export function encodeCopyStatusLid4(
   progress: CopyProgress,
-  action: number,
-  /** What the transfer count counts. */
-  unitBytes: number,
-  token: Uint8Array | undefined,
+  {
+    action,
+    asked,
+    unitBytes,
+    token,
+  }: {
+    readonly action: number
+    /** Service action of the command that it is about. */
+    readonly asked: number
+    /** What the transfer count counts. */
+    readonly unitBytes: number
+    readonly token: Uint8Array | undefined
+  },
 ): Uint8Array {
   const { sense } = progress
   const tail = action === CopyInAction.rodTokenInformation ? 4 + (token ? 2 + token.length : 0) : 0
   const bytes = new Uint8Array(32 + sense.length + tail)
   set32(bytes, 0, bytes.length - 4)
-  bytes[4] = action === CopyInAction.rodTokenInformation ? CopyOutAction.populateToken : 0
+  bytes[4] = asked
   bytes[5] = STATE_LID4[progress.state]
   bytes[12] = progress.status
   bytes[13] = sense.length

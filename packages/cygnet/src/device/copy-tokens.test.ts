@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { get16, get32, get64, set16, set32, set64 } from '../scsi/fields.ts'
+import { CopyUnits } from './copy-units.ts'
+import type { Outcome } from './disk.test-helper.ts'
+import { cdbOf, nexusNamed, pattern, senseOf, TestDisk } from './disk.test-helper.ts'
+
+type Range = readonly [lba: number, blocks: number]
+
+function rangeBytes(ranges: readonly Range[]): Uint8Array {
+  const bytes = new Uint8Array(ranges.length * 16)
+  for (const [i, [lba, blocks]] of ranges.entries()) {
+    set64(bytes, i * 16, lba)
+    set32(bytes, i * 16 + 8, blocks)
+  }
+  return bytes
+}
+
+function send(disk: TestDisk, action: number, list: Uint8Array): Outcome {
+  const cdb = cdbOf('83 00 00000000 00000007 00000000 00 00')
+  cdb[1] = action
+  set32(cdb, 10, list.length)
+  return disk.run(cdb, { dataOut: list })
+}
+
+function populate(disk: TestDisk, ranges: readonly Range[], type?: number): Outcome {
+  const list = new Uint8Array(16 + ranges.length * 16)
+  if (type !== undefined) {
+    list[2] = 2
+    set32(list, 8, type)
+  }
+  set16(list, 14, ranges.length * 16)
+  list.set(rangeBytes(ranges), 16)
+  return send(disk, 0x10, list)
+}
+
+function write(disk: TestDisk, token: Uint8Array, ranges: readonly Range[], offset = 0, flags = 0): Outcome {
+  const list = new Uint8Array(536 + ranges.length * 16)
+  list[2] = flags
+  set64(list, 8, offset)
+  list.set(token, 16)
+  set16(list, 534, ranges.length * 16)
+  list.set(rangeBytes(ranges), 536)
+  return send(disk, 0x11, list)
+}
+
+const information = (disk: TestDisk): Uint8Array =>
+  disk.run(cdbOf('84 07 00000007 00000000 00000400 00 00')).data
+
+function tokenOf(disk: TestDisk, ranges: readonly Range[]): Uint8Array {
+  assert.equal(senseOf(populate(disk, ranges)), 'status 0')
+  const data = information(disk)
+  assert.deepEqual([data[4], data[5], get32(data, 32)], [0x10, 1, 514])
+  assert.equal(get16(data, 38 + 6), 504)
+  return data.slice(38)
+}
+
+function pair(): { one: TestDisk; two: TestDisk } {
+  let count = 0
+  const copyUnits = new CopyUnits((lengthBytes) => new Uint8Array(lengthBytes).fill(++count))
+  const one = new TestDisk(64, { copyUnits })
+  const naa = Uint8Array.of(0x30, 9, 9, 9, 9, 9, 9, 9)
+  const two = new TestDisk(64, { copyUnits, identity: { serialNumber: 'S2', naa } })
+  one.store.bytes.set(pattern(64 * 512))
+  return { one, two }
+}
+
+describe('ROD tokens', () => {
+  it('carry ranges of one disk to ranges of another', () => {
+    const { one, two } = pair()
+    const token = tokenOf(one, [
+      [0, 3],
+      [10, 5],
+    ])
+    assert.equal(get64(token, 56), 8 * 512)
+    const to: readonly Range[] = [
+      [20, 4],
+      [40, 4],
+    ]
+    assert.equal(senseOf(write(two, token, to)), 'status 0')
+    const { bytes } = one.store
+    const expected = Buffer.concat([bytes.subarray(0, 3 * 512), bytes.subarray(10 * 512, 15 * 512)])
+    const found = Buffer.concat([
+      two.store.bytes.subarray(20 * 512, 24 * 512),
+      two.store.bytes.subarray(40 * 512, 44 * 512),
+    ])
+    assert.deepEqual(found, expected)
+    const data = information(two)
+    assert.deepEqual([data[4], data[5], get64(data, 16), get32(data, 32)], [0x11, 1, 8, 0])
+    assert.equal(one.pool.inUse + two.pool.inUse, 0)
+  })
+
+  it('are used from an offset, and reach no further than they do', () => {
+    const { one, two } = pair()
+    const token = tokenOf(one, [[0, 4]])
+    assert.equal(senseOf(write(two, token, [[0, 8]], 3)), 'status 0')
+    assert.deepEqual(two.store.bytes.subarray(0, 512), one.store.bytes.subarray(1536, 2048))
+    assert.equal(get64(information(two), 16), 1)
+    assert.deepEqual(write(two, token, [[0, 8]], 5).sense?.field, { in: 'parameters', byte: 8, bit: 7 })
+  })
+
+  it('of zeroes write zeroes', () => {
+    const { one } = pair()
+    const zero = new Uint8Array(512)
+    set32(zero, 0, 0xffff_0001)
+    assert.equal(senseOf(write(one, zero, [[4, 8]])), 'status 0')
+    assert.equal(
+      one.store.bytes.subarray(4 * 512, 12 * 512).every((byte) => byte === 0),
+      true,
+    )
+    assert.deepEqual(one.store.bytes.subarray(0, 2048), pattern(64 * 512).subarray(0, 2048))
+  })
+
+  it('are unknown where nobody made them, or after they were deleted', () => {
+    const { one, two } = pair()
+    const token = tokenOf(one, [[0, 1]])
+    const forged = Uint8Array.from(token)
+    forged[200] = 1
+    assert.equal(senseOf(write(two, forged, [[0, 1]])), '5/2304')
+    assert.equal(senseOf(write(two, token, [[0, 1]], 0, 2)), 'status 0')
+    assert.equal(senseOf(write(two, token, [[0, 1]])), '5/2304')
+  })
+
+  it('are of no use to who cannot reach the disk that they are of', () => {
+    const { one, two } = pair()
+    const token = tokenOf(one, [[0, 1]])
+    one.unit.detachNexus(one.nexus, 'logout')
+    two.attach(nexusNamed('two'))
+    assert.equal(senseOf(write(two, token, [[0, 1]])), '5/2300')
+  })
+
+  it('need lists that are whole, of types that there are', () => {
+    const { one } = pair()
+    assert.equal(senseOf(populate(one, [[0, 1]], 0x0001_0000)), 'status 0')
+    assert.equal(senseOf(populate(one, [[0, 1]], 0x0080_0000)), '5/2301')
+    assert.equal(senseOf(populate(one, [[64, 1]])), '5/2100')
+    assert.equal(senseOf(send(one, 0x10, new Uint8Array(15))), '5/1a00')
+    assert.equal(senseOf(send(one, 0x11, new Uint8Array(535))), '5/1a00')
+    assert.equal(senseOf(send(one, 0x10, new Uint8Array(0))), 'status 0')
+    const list = new Uint8Array(32)
+    set16(list, 14, 17)
+    assert.deepEqual(send(one, 0x10, list).sense?.field, { in: 'parameters', byte: 14, bit: 7 })
+    set16(list, 14, 32)
+    assert.equal(senseOf(send(one, 0x10, list)), '5/1a00')
+    assert.equal(senseOf(send(new TestDisk(8), 0x10, list)), '5/2400', 'nobody keeps tokens')
+  })
+})
