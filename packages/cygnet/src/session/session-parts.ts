@@ -7,11 +7,10 @@ import type { ManagingSession } from './task-management-requests.ts'
 import type { ReplayingSession } from './task-replay.ts'
 
 /** Everything that the parts of an initiator's session need of it. */
-export interface SessionParts
-  extends ConnectionOwner,
-    TaskSession,
-    ManagingSession,
-    RecoveringSession,
-    ReopeningSession,
-    ReplayingSession,
-    WideningSession {}
+export type SessionParts = ConnectionOwner &
+  TaskSession &
+  ManagingSession &
+  RecoveringSession &
+  ReopeningSession &
+  ReplayingSession &
+  WideningSession

@@ -3,7 +3,11 @@ import { type Serial32, serialLess } from '../base/serial32.ts'
 import { initiatorTaskTagOf, RESERVED_TAG } from '../pdu/bhs.ts'
 import { TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
-import { decodeTaskManagementResponse, encodeTaskManagementRequest } from '../pdu/task-management.ts'
+import {
+  decodeTaskManagementResponse,
+  encodeTaskManagementRequest,
+  type TaskManagementResponse,
+} from '../pdu/task-management.ts'
 import { encodeLun } from '../scsi/lun.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 import { type Closure, lostConnection, rejection } from './initiator-events.ts'
