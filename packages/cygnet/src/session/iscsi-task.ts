@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import { serialLess } from '../base/serial32.ts'
 import { RESERVED_TAG } from '../pdu/bhs.ts'
 import { ServiceResponse } from '../pdu/codes.ts'
 import { encodeDataIn, encodeR2T } from '../pdu/data.ts'
@@ -422,6 +423,10 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
     this.dataInBuffer = undefined
   }
 }
+
+/** Whether it was sent before the request with that CmdSN. */
+export const isBefore = ({ command }: IscsiTask, cmdSN: number): boolean =>
+  command.immediate || serialLess(command.cmdSN, cmdSN)
 
 /** An R2T that waits for the socket. It carries the next StatSN without advancing it (§11.8.3). */
 export class QueuedR2T implements Outgoing {

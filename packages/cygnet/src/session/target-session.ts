@@ -1,13 +1,12 @@
 import { assert } from '../base/assert.ts'
 import type { Instant } from '../base/clock.ts'
-import { serialLess } from '../base/serial32.ts'
 import type { ScsiTask } from '../scsi/task.ts'
 import { AsyncEvent } from '../pdu/codes.ts'
 import { CommandOrder, type Deliverable } from './command-order.ts'
 import type { CommandWindow } from './command-window.ts'
 import { faultTask } from './data-out-fault.ts'
 import { FastAborts } from './fast-abort.ts'
-import { IscsiTask, QueuedR2T, type TaskSession } from './iscsi-task.ts'
+import { IscsiTask, isBefore, QueuedR2T, type TaskSession } from './iscsi-task.ts'
 import type { TargetLimits } from './limits.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { SessionParameters } from './parameters.ts'
@@ -250,8 +249,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   /** Ends the tasks before `cmdSN` that are not with their logical unit, not yet or no longer: what a group function covers besides the unit's own. */
   abortOutside(lun: number | undefined, cmdSN: number): void {
     for (const task of [...this.#tasks.values()]) {
-      const isOlder = task.command.immediate || serialLess(task.command.cmdSN, cmdSN)
-      if (task.state === 'submitted' || !isOlder) continue
+      if (task.state === 'submitted' || !isBefore(task, cmdSN)) continue
       if (lun === undefined || task.lun === lun) this.abort(task)
     }
   }

@@ -6,6 +6,7 @@ import {
   type TaskManagementRequest,
 } from '../pdu/task-management.ts'
 import { serialLess } from '../base/serial32.ts'
+import { IscsiTask, isBefore } from './iscsi-task.ts'
 import { lunOf } from './lun-number.ts'
 import { reassign } from './reassignment.ts'
 import type { TargetConnection } from './target-connection.ts'
@@ -184,12 +185,18 @@ function manageGroup({ connection, session, request, respond }: Management): voi
   const run = (): void => {
     const tellOthers = session.isFastAbort ? session.fastAbort(connection, lun) : undefined
     session.abortOutside(lun, request.cmdSN)
-    session.home.port.manage(request.function, lun ?? 0, (response) => {
+    const done = (response: number): void => {
       if (tellOthers) {
         tellOthers()
         respond(response)
       } else session.whenNothingOwed(() => respond(response))
-    })
+    }
+    session.home.port.manage(
+      request.function,
+      lun ?? 0,
+      done,
+      (task) => task instanceof IscsiTask && isBefore(task, request.cmdSN),
+    )
   }
   if (isTargetWide) {
     session.abortOutside(lun, request.cmdSN)
