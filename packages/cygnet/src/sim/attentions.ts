@@ -20,10 +20,16 @@ interface Mark {
 export class Attentions {
   readonly #marks = new Map<number, Mark>()
   readonly #lastHeard = new Map<number, number>()
+  readonly #takeOrder: () => number
+  #lastForgotten = -1
 
-  /** `since`: an attention that was heard after this is the one. */
+  constructor(takeOrder: () => number) {
+    this.#takeOrder = takeOrder
+  }
+
+  /** `since`: an attention that was heard, or may have been lost, after this is the one. */
   expect(lun: number, what: string, since: number, order: number): void {
-    if ((this.#lastHeard.get(lun) ?? -1) >= since) return
+    if ((this.#lastHeard.get(lun) ?? -1) >= since || this.#lastForgotten >= since) return
     this.#marks.set(lun, { what, order })
   }
 
@@ -34,6 +40,7 @@ export class Attentions {
 
   /** An answer may have been lost. */
   forget(lun?: number): void {
+    this.#lastForgotten = this.#takeOrder()
     if (lun === undefined) this.#marks.clear()
     else this.#marks.delete(lun)
   }

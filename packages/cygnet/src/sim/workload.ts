@@ -63,7 +63,7 @@ const KNOWN_CODES: ReadonlySet<string> = new Set([
 /** Does an initiator's steps, and holds every answer to the model. */
 export class Workload {
   readonly name: string
-  readonly attentions = new Attentions()
+  readonly attentions: Attentions
   readonly #options: WorkloadOptions
   readonly #issued = new Set<Issued>()
   /** Writes of tasks that were given up; they may still happen until the session is opened again. */
@@ -83,6 +83,7 @@ export class Workload {
   constructor(options: WorkloadOptions) {
     this.#options = options
     this.name = options.name
+    this.attentions = new Attentions(options.takeOrder)
   }
 
   /** Everything was done, and nothing is under way. */
