@@ -9,7 +9,9 @@ import {
   encodeBlockLimits,
   encodeDeviceIdentification,
   encodeExtendedInquiry,
+  encodeModePagePolicy,
   encodeProvisioning,
+  encodeScsiPorts,
   encodeSerialNumber,
   encodeSupportedPages,
   portDesignators,
@@ -49,6 +51,9 @@ export interface UnitIdentity {
 
 const PERIPHERAL = DeviceType.block
 
+/** What a target port's name has behind the target's. */
+const PORT_TAG = /,t,0x[0-9a-f]+$/i
+
 /** TPGS. */
 const IMPLICIT_AND_EXPLICIT = 3
 
@@ -84,6 +89,8 @@ export class DiskInquiry implements InquirySource {
       [VpdPage.unitSerialNumber, () => encodeSerialNumber(PERIPHERAL, identity.serialNumber)],
       [VpdPage.deviceIdentification, (nexus) => this.#identification(nexus)],
       [VpdPage.extendedInquiry, () => encodeExtendedInquiry(PERIPHERAL, store.can.volatileCache)],
+      [VpdPage.modePagePolicy, () => encodeModePagePolicy(PERIPHERAL)],
+      [VpdPage.scsiPorts, (nexus) => encodeScsiPorts(PERIPHERAL, this.#ports(nexus))],
       [
         VpdPage.thirdPartyCopy,
         () => encodeThirdPartyCopy(PERIPHERAL, this.#copyActions(), Math.log2(medium.blockBytes)),
@@ -125,9 +132,17 @@ export class DiskInquiry implements InquirySource {
     return unitDesignators({ naa, vendor, serialNumber })
   }
 
+  /** Every portal group is a target port. */
+  #ports({ targetPortName }: Nexus): ReadonlyMap<number, string> {
+    const tagOf = (group: number): string => `,t,0x${group.toString(16).padStart(4, '0')}`
+    return new Map(
+      this.#portGroups.groups.map((group) => [group, targetPortName.replace(PORT_TAG, tagOf(group))]),
+    )
+  }
+
   #identification(nexus: Nexus): Uint8Array {
     const { targetPortName, relativeTargetPortId } = nexus
-    const targetName = targetPortName.replace(/,t,0x[0-9a-f]+$/i, '')
+    const targetName = targetPortName.replace(PORT_TAG, '')
     return encodeDeviceIdentification(PERIPHERAL, [
       ...this.unitDesignators,
       ...portDesignators({ targetPortName, targetName, relativeTargetPortId }),

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { CygnetError } from '../base/errors.ts'
 import { decodeCapacity10, decodeCapacity16 } from '../scsi/capacity.ts'
 import { blockCdb, inquiryCdb, testUnitReadyCdb } from '../scsi/cdb.ts'
+import { get16 } from '../scsi/fields.ts'
 import { decodeInquiry } from '../scsi/inquiry.ts'
 import { decodeReportLuns } from '../scsi/lun.ts'
 import { Opcode } from '../scsi/opcodes.ts'
@@ -18,6 +19,7 @@ import {
   TestTransport,
 } from './disk.test-helper.ts'
 import { NoUnit, ReportLunsUnit } from './no-unit.ts'
+import { TargetPortGroups } from './target-port-groups.ts'
 
 const IDENTITY = { serialNumber: 'S', naa: new Uint8Array(8).fill(0x30) }
 
@@ -89,7 +91,7 @@ describe('INQUIRY', () => {
   it('has every page that it lists, with the length that it says', () => {
     const disk = new TestDisk(64)
     const pages = disk.run(inquiryCdb(255, 0)).data.subarray(4)
-    assert.deepEqual([...pages], [0, 0x80, 0x83, 0x86, 0x8f, 0xb0, 0xb1, 0xb2])
+    assert.deepEqual([...pages], [0, 0x80, 0x83, 0x86, 0x87, 0x88, 0x8f, 0xb0, 0xb1, 0xb2])
     for (const page of pages) {
       const { data } = disk.run(inquiryCdb(1024, page))
       assert.equal(data[1], page)
@@ -122,6 +124,27 @@ describe('INQUIRY', () => {
         [2, 8, 'iqn.2026-11.test:target'],
       ],
     )
+  })
+
+  it('shares its mode pages, and names every port', () => {
+    const disk = new TestDisk(64, {
+      portGroups: new TargetPortGroups([
+        [1, 'optimized'],
+        [10, 'optimized'],
+      ]),
+    })
+    assert.deepEqual([...disk.run(inquiryCdb(64, 0x87)).data], [0, 0x87, 0, 4, 0x3f, 0xff, 0, 0])
+    const { data } = disk.run(inquiryCdb(1024, 0x88))
+    assert.equal(get16(data, 2), data.length - 4)
+    const ports: [number, string][] = []
+    for (let at = 4; at < data.length; at += 12 + get16(data, at + 10)) {
+      const name = Buffer.from(data.subarray(at + 16, at + 16 + (data[at + 15] ?? 0))).toString()
+      ports.push([get16(data, at + 2), name.replace(/\0+$/, '')])
+    }
+    assert.deepEqual(ports, [
+      [1, 'iqn.2026-11.test:target,t,0x0001'],
+      [10, 'iqn.2026-11.test:target,t,0x000a'],
+    ])
   })
 
   it('reports limits in blocks of either size', () => {

@@ -7,6 +7,8 @@ export const VpdPage = {
   unitSerialNumber: 0x80,
   deviceIdentification: 0x83,
   extendedInquiry: 0x86,
+  modePagePolicy: 0x87,
+  scsiPorts: 0x88,
   thirdPartyCopy: 0x8f,
   blockLimits: 0xb0,
   blockDeviceCharacteristics: 0xb1,
@@ -164,6 +166,37 @@ export function encodeExtendedInquiry(peripheral: number, volatileCache: boolean
   bytes[5] = 0x0f
   bytes[6] = volatileCache ? 0x01 : 0
   bytes[7] = 0x01
+  return bytes
+}
+
+/** 87h: one descriptor for all pages and subpages: they are shared by every nexus (SPC-5 §7.7.9). */
+export function encodeModePagePolicy(peripheral: number): Uint8Array {
+  const bytes = newPage(peripheral, VpdPage.modePagePolicy, 4)
+  bytes[4] = 0x3f
+  bytes[5] = 0xff
+  return bytes
+}
+
+/**
+ * 88h: the target ports by number and name (SPC-5 §7.7.14): RELATIVE PORT (2) after two reserved bytes, initiator ports, none,
+ * LENGTH OF TARGET PORT DESCRIPTORS (2) after two reserved bytes, a designation descriptor.
+ */
+export function encodeScsiPorts(peripheral: number, ports: ReadonlyMap<number, string>): Uint8Array {
+  const { targetPort } = Association
+  const names = [...ports].map(([port, name]) => [port, scsiName(targetPort, name)] as const)
+  const bytes = newPage(
+    peripheral,
+    VpdPage.scsiPorts,
+    names.reduce((sum, [, { value }]) => sum + 16 + value.length, 0),
+  )
+  let at = 4
+  for (const [port, { association, type, codeSet, value }] of names) {
+    set16(bytes, at + 2, port)
+    set16(bytes, at + 10, 4 + value.length)
+    bytes.set([(ISCSI_PROTOCOL << 4) | codeSet, 0x80 | (association << 4) | type, 0, value.length], at + 12)
+    bytes.set(value, at + 16)
+    at += 16 + value.length
+  }
   return bytes
 }
 
