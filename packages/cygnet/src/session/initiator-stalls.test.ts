@@ -245,3 +245,25 @@ test('a response that was on its way when a reset on another connection ended it
   assert.deepEqual(target.kinds, ['logged-in', 'connection-added'])
   target.finish()
 })
+
+test('a task is aborted again where the reset that was to end it was lost with another connection', () => {
+  const target = new RawTarget({ policy: { ...policy, connections: 2, spread: 'round-robin' } }).open()
+  const tasks = [target.execute(), target.execute()]
+  const commands = byOpcode(target.poll(), Opcode.scsiCommand)
+  const at = commands.findIndex(({ cid }) => cid === 2)
+  const task = tasks[at]
+  assert.ok(task)
+  target.session.abort(task.request)
+  const abort = one(target.poll(), Opcode.taskManagementRequest)
+  assert.equal(abort.cid, 2)
+  const reset = one(target.managed(2, tagOf(abort), 255), Opcode.taskManagementRequest)
+  assert.equal(reset.cid, 1)
+  const again = byOpcode(target.lose(1), Opcode.taskManagementRequest).find(
+    ({ view }) => (view.getUint8(1) & 0x7f) === TaskManagementFunction.abortTask,
+  )
+  assert.ok(again, 'the task is aborted again')
+  target.managed(again.cid, tagOf(again))
+  target.advance(0)
+  assert.deepEqual(task.result?.kind === 'failed' && task.result.code, 'TASK_ABORTED')
+  target.finish()
+})

@@ -216,7 +216,10 @@ export class TaskManagementRequests {
       (response, failure) => {
         if (task.state === 'done') return
         if (response === TaskManagementResponseCode.functionComplete) ended()
-        else if (failure?.code !== LOST)
+        // Lost with a connection that need not be the task's: from the beginning, where that one lives.
+        else if (failure?.code === LOST) {
+          if (task.connection?.state === 'full-feature') this.#abort(task, ended)
+        } else
           this.#session.giveUpSession(
             lostConnection('a task does not end, and a reset of its unit did not help'),
           )
