@@ -50,11 +50,6 @@ export class MediumDoor {
     op.good()
   }
 
-  /** Takes the medium out, whoever prevents that: for who runs the server. */
-  eject(): void {
-    this.#isLoaded = false
-  }
-
   /** 4 PREVENT(1-0). Bit 1 is of a medium changer, and obsolete. */
   readonly preventAllow = (op: Operation): void => {
     const { cdb, nexus } = op.task

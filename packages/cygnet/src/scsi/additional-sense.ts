@@ -24,7 +24,6 @@ export const AdditionalSense = {
   invalidTokenCauseNotReportable: 0x2300,
   unsupportedTokenType: 0x2301,
   tokenUnknown: 0x2304,
-  invalidTokenLength: 0x230a,
   invalidFieldInCdb: 0x2400,
   logicalUnitNotSupported: 0x2500,
   invalidFieldInParameterList: 0x2600,
@@ -44,7 +43,6 @@ export const AdditionalSense = {
   deviceInternalReset: 0x2904,
   nexusLoss: 0x2907,
   modeParametersChanged: 0x2a01,
-  logParametersChanged: 0x2a02,
   reservationsPreempted: 0x2a03,
   reservationsReleased: 0x2a04,
   registrationsPreempted: 0x2a05,
@@ -56,7 +54,6 @@ export const AdditionalSense = {
   commandsClearedByPowerLoss: 0x2f01,
   formatFailed: 0x3101,
   sanitizeFailed: 0x3103,
-  thinProvisioningThresholdReached: 0x3807,
   savingNotSupported: 0x3900,
   mediumNotPresent: 0x3a00,
   inquiryDataChanged: 0x3f03,
@@ -68,7 +65,6 @@ export const AdditionalSense = {
   mediumRemovalPrevented: 0x5302,
   insufficientResources: 0x5503,
   insufficientRegistrationResources: 0x5504,
-  operatorMediumRemovalRequest: 0x5a01,
 } as const
 export type AdditionalSense = (typeof AdditionalSense)[keyof typeof AdditionalSense]
 
@@ -94,7 +90,6 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x2300: 'invalid token operation, cause not reportable',
   0x2301: 'invalid token operation, unsupported token type',
   0x2304: 'invalid token operation, token unknown',
-  0x230a: 'invalid token operation, invalid token length',
   0x2400: 'invalid field in CDB',
   0x2500: 'logical unit not supported',
   0x2600: 'invalid field in parameter list',
@@ -114,7 +109,6 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x2904: 'device internal reset',
   0x2907: 'I_T nexus loss occurred',
   0x2a01: 'mode parameters changed',
-  0x2a02: 'log parameters changed',
   0x2a03: 'reservations preempted',
   0x2a04: 'reservations released',
   0x2a05: 'registrations preempted',
@@ -126,7 +120,6 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x2f01: 'commands cleared by power loss notification',
   0x3101: 'format command failed',
   0x3103: 'sanitize command failed',
-  0x3807: 'thin provisioning soft threshold reached',
   0x3900: 'saving parameters not supported',
   0x3a00: 'medium not present',
   0x3f03: 'INQUIRY data has changed',
@@ -138,7 +131,6 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x5302: 'medium removal prevented',
   0x5503: 'insufficient resources',
   0x5504: 'insufficient registration resources',
-  0x5a01: 'operator medium removal request',
 }
 
 /** The standard's words for a code, or its two numbers where it is not in the table. */

@@ -253,7 +253,7 @@ export function encodeCopyStatusLid4(
   return bytes
 }
 
-/** OPERATING PARAMETERS (SPC-4 §6.28). `concurrent`: copies at the same time; `heldLists`: of whose ends is told. */
+/** OPERATING PARAMETERS (SPC-4 §6.28). `concurrent`: copies at the same time. `granularityExponent`: of bytes, as a power of two. */
 export function encodeCopyParameters(concurrent: number, granularityExponent: number): Uint8Array {
   const types = [BLOCK_TO_BLOCK, IDENTIFICATION_TARGET]
   const bytes = new Uint8Array(44 + types.length)

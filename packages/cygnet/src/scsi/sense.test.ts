@@ -82,3 +82,12 @@ describe('sense data', () => {
     assert.equal(additionalSenseName(0x5d10), 'additional sense 5d/10')
   })
 })
+
+it('progress round-trips in both formats, with the sense keys that have it', () => {
+  for (const key of [SenseKey.noSense, SenseKey.notReady]) {
+    const sense = { key, additional: AdditionalSense.sanitizeInProgress, progress: 0x8001 }
+    assert.deepEqual(decodeSense(encodeSense(sense, false)), sense)
+    assert.deepEqual(decodeSense(encodeSense(sense, true)), sense)
+    assert.match(describeSense(sense), /sanitize in progress \(50 % done\)$/)
+  }
+})
