@@ -38,6 +38,8 @@ export class Relay {
   /** Connections stay, and nothing moves on them any more; new ones are taken and not answered. */
   silence(): void {
     for (const socket of this.#sockets) {
+      // Neither side hears of the other's end.
+      socket.removeAllListeners('close')
       socket.unpipe()
       socket.pause()
     }

@@ -118,6 +118,21 @@ test('after a reset nothing of what was written goes out any more', async (t) =>
   assert.ok(received < bytes.length)
 })
 
+for (const [what, serve] of [
+  ['with nothing to send', (socket: Socket) => void socket.on('error', () => undefined)],
+  ['that the target has closed', (socket: Socket) => void socket.end()],
+] as const) {
+  test(`a reset closes a connection ${what}`, async (t) => {
+    const pool = new BufferPool({ poison: true })
+    const portal = await listen(t, serve)
+    const recorder = new Recorder()
+    const stream = await new SocketTransport({ pool }).connect(portal, 5000, recorder)
+    await setTimeout(50)
+    stream.reset()
+    await until(() => recorder.closures.length === 1 && pool.inUse === 0)
+  })
+}
+
 test('the end of the connection is told once', async (t) => {
   const pool = new BufferPool()
   const portal = await listen(t, (socket) => socket.end('bye'))

@@ -168,8 +168,11 @@ class SocketStream implements ByteStream {
   /** Only a reset takes back what the system has to send: after a close it would try on for minutes. */
   reset(): void {
     const stream = this.#stream
-    // Node cannot reset what is below TLS.
-    if (stream instanceof Socket && !(stream instanceof TLSSocket)) stream.resetAndDestroy()
-    else stream.destroy()
+    // Node cannot reset what is below TLS, nor what is being shut down, as the peer has closed it.
+    const canReset = stream instanceof Socket && !(stream instanceof TLSSocket) && !stream.writableEnded
+    const hasQueued = stream.writableLength > 0
+    if (canReset) stream.resetAndDestroy()
+    // That alone waits for what is queued.
+    if (!canReset || hasQueued) stream.destroy()
   }
 }
