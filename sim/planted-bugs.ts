@@ -69,7 +69,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'ignore Time2Retain',
     file: 'session/session-connections.ts',
-    find: 'return (defaultTime2Wait + defaultTime2Retain) * 1000',
+    find: 'return defaultTime2Retain === 0 ? 0 : (defaultTime2Wait + defaultTime2Retain) * 1000',
     replace: 'return (defaultTime2Wait + defaultTime2Retain * 0) * 1000',
   },
   {
