@@ -551,7 +551,13 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
     else this.drop(brokenProtocol(what), 'session')
   }
 
-  /** The MaxRecvDataSegmentLength that we declared counts from here on. */
+  /** A MaxRecvDataSegmentLength is being declared: longer segments may come before the answer to it, which may be lost. */
+  segmentOffered(lengthBytes: number): void {
+    const { assembler } = this
+    assembler.maxDataSegmentLength = Math.max(assembler.maxDataSegmentLength, lengthBytes)
+  }
+
+  /** The target has answered: the MaxRecvDataSegmentLength that we declared counts from here on. */
   segmentDeclared(lengthBytes: number): void {
     this.assembler.maxDataSegmentLength = lengthBytes
     this.segmentation++

@@ -86,6 +86,7 @@ export class InitiatorFullFeature {
 
   /** Declares a MaxRecvDataSegmentLength; the target's answer makes it count. */
   declareSegment(lengthBytes: number): void {
+    this.#connection.segmentOffered(lengthBytes)
     this.#requestText([['MaxRecvDataSegmentLength', String(lengthBytes)]], true, lengthBytes)
   }
 
