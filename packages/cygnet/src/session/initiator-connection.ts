@@ -226,7 +226,7 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
     this.#fullFeature.keepAlive()
   }
 
-  /** It ended without a logout: what it has not sent is void. */
+  /** It was lost: what it has not sent is void. */
   get wasDropped(): boolean {
     return this.#wasDropped
   }
@@ -249,7 +249,6 @@ export class InitiatorConnection extends Connection<TimerName, InitiatorEvent> i
   /** Ends it because its session ends or begins anew. */
   abandon(): void {
     if (this.state === 'closed') return
-    this.#wasDropped = true
     if (this.#machine.can('sessionClosed')) this.#machine.on('sessionClosed')
     this.stop('closed')
     this.#fullFeature.failAll(lostConnection('its session ended'))
