@@ -86,7 +86,6 @@ export class InitiatorFullFeature {
 
   /** Declares a MaxRecvDataSegmentLength; the target's answer makes it count. */
   declareSegment(lengthBytes: number): void {
-    this.#connection.segmentOffered(lengthBytes)
     this.#requestText([['MaxRecvDataSegmentLength', String(lengthBytes)]], true, lengthBytes)
   }
 
@@ -182,7 +181,9 @@ export class InitiatorFullFeature {
   #beginText(): void {
     const next = [...this.#requests.values()].find((request) => request.kind === 'text')
     this.#textInWork = next?.id
-    if (next?.kind === 'text') this.#sendText(next.id, next.text.next(this.#connection.sendSegmentBytes))
+    if (next?.kind !== 'text') return
+    if (next.declaredBytes !== undefined) this.#connection.segmentOffered(next.declaredBytes)
+    this.#sendText(next.id, next.text.next(this.#connection.sendSegmentBytes))
   }
 
   #sendText(initiatorTaskTag: number, step: TextRequestStep): void {
