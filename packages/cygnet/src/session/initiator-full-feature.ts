@@ -217,9 +217,11 @@ export class InitiatorFullFeature {
     if (step.kind === 'error') this.#connection.broken(step.reason)
     else if (step.kind === 'request') this.#sendText(request.id, step)
     else {
-      this.#answered(request.id)
+      // What it declared counts before the next one begins.
       if (request.renegotiates) this.#takeDeclarations(step.pairs, request.declaredBytes)
-      else this.#connection.emit({ kind: 'text', request: request.id, pairs: step.pairs })
+      this.#answered(request.id)
+      if (!request.renegotiates)
+        this.#connection.emit({ kind: 'text', request: request.id, pairs: step.pairs })
     }
   }
 
