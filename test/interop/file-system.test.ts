@@ -1,16 +1,21 @@
-/** A LUN as a block device with ext4: a source tree and its tests, a database whose writer is killed, a target that crashes. */
+/**
+ * A LUN as a block device with ext4: a source tree and its tests, a database whose writer is killed, a target that crashes; then what
+ * Linux's own initiator reads of it.
+ */
 import assert from 'node:assert/strict'
-import { mkdirSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { BlockDisk, requireBlockDisk } from '../support/block-disk.ts'
 import { contentOf, ROWS } from '../support/database-writer.ts'
+import { requireGuest, startGuest } from '../support/guest.ts'
 import { peerPath } from '../support/peer.ts'
 import { exitOf, runOk, Scratch } from '../support/scratch.ts'
 import { collect, sleep, startCygnet, until } from '../support/subject.ts'
 
-const TIMEOUT_MS = 120_000
+const TIMEOUT_MS = 400_000
 const ROUND_MS = 1200
 const repository = fileURLToPath(new URL('../..', import.meta.url))
 const writer = fileURLToPath(new URL('../support/database-writer.ts', import.meta.url))
@@ -51,6 +56,17 @@ function checkDatabase(file: string, committed: number): void {
   const ids = new Set(rows.map(({ id }) => id))
   for (let transaction = 1; transaction <= last; transaction++)
     for (let i = 1; i < ROWS; i++) assert.ok(ids.has(transaction * ROWS + i), `transaction ${transaction}`)
+}
+
+/** A line for each file below a folder, in order: its SHA-256 and its path. */
+async function contentSums(folder: string): Promise<string> {
+  const pipeline = 'find . -type f -print0 | sort -z | xargs -0 sha256sum'
+  return (await runOk('bash', ['-o', 'pipefail', '-c', pipeline], { cwd: folder })).stdout
+}
+
+/** What e2fsck says last, without the device's name: files and blocks in use, and how many there are. */
+function usage(e2fsck: string): string | undefined {
+  return /: (\d+\/\d+ files .* blocks)$/m.exec(e2fsck)?.[1]
 }
 
 test('ext4 on a LUN: a source tree, its tests, a database, and a target that crashes', {
@@ -102,17 +118,39 @@ test('ext4 on a LUN: a source tree, its tests, a database, and a target that cra
     assert.doesNotMatch(disk.log.stderr, /NBD request failed/)
   })
 
+  let sums = ''
   await t.test('all of it is there after another mount', async () => {
     await disk.unmount()
     await runOk(peerPath('e2fsck'), ['-f', '-n', disk.device])
     await disk.mount(folder)
     await runOk('diff', ['-r', '--exclude=node_modules', original, tree])
     checkDatabase(database, committed)
+    sums = await contentSums(folder)
   })
 
+  let used: string | undefined
   await t.test('and in the image, when everybody has let go', async () => {
     assert.equal(await disk.detach(), 0)
     assert.equal((await target.stop()).code, 0)
-    await runOk(peerPath('e2fsck'), ['-f', '-n', images[0] ?? ''])
+    const { stdout } = await runOk(peerPath('e2fsck'), ['-f', '-n', images[0] ?? ''])
+    used = usage(stdout)
+    assert.ok(used, stdout)
+  })
+
+  await t.test("and Linux's own initiator reads the same", async (guestTest) => {
+    if (!(await requireGuest(guestTest))) return
+    target = await startCygnet(scratch, { images, port: target.port })
+    // What the guest knows this machine's loopback address as.
+    const portal = `10.0.2.2:${target.port}`
+    const guest = startGuest(scratch, 'kernel-read-back.sh', { PORTAL: portal, TARGET: target.iqn })
+    assert.equal(await guest.finished, 0, guest.console().slice(-6000))
+    guestTest.diagnostic(/guest: exit code.*/.exec(guest.console())?.[0] ?? '')
+    assert.equal(usage(readFileSync(join(guest.folder, 'e2fsck'), 'utf8')), used)
+    const lines = sums.split('\n')
+    guestTest.diagnostic(`${lines.length - 1} files`)
+    assert.match(sums, /^[0-9a-f]{64}  \.\/rows\.db$/m)
+    assert.ok(lines.length > 600)
+    assert.deepEqual(readFileSync(join(guest.folder, 'sums'), 'utf8').split('\n'), lines)
+    assert.equal((await target.stop()).code, 0)
   })
 })
