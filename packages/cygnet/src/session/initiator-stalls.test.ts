@@ -267,3 +267,20 @@ test('a task is aborted again where the reset that was to end it was lost with a
   assert.deepEqual(task.result?.kind === 'failed' && task.result.code, 'TASK_ABORTED')
   target.finish()
 })
+
+test('a task is aborted when it is reassigned, where a function that may have ended it was lost with its connection', () => {
+  const target = new RawTarget({ policy }).open()
+  const task = target.execute()
+  target.poll()
+  target.session.manage(TaskManagementFunction.abortTaskSet, 0, () => {})
+  target.poll()
+  const functionOf = ({ view }: Request): number => view.getUint8(1) & 0x7f
+  const reassign = one([...target.lose(1), ...target.advance(100)], Opcode.taskManagementRequest)
+  assert.equal(functionOf(reassign), TaskManagementFunction.taskReassign)
+  const abort = one(target.managed(1, tagOf(reassign)), Opcode.taskManagementRequest)
+  assert.equal(functionOf(abort), TaskManagementFunction.abortTask)
+  target.managed(1, tagOf(abort), 1)
+  target.advance(0)
+  assert.equal(task.result?.kind === 'failed' && task.result.code, 'TASK_ABORTED')
+  target.finish()
+})

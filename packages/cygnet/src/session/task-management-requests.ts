@@ -322,16 +322,17 @@ export class TaskManagementRequests {
 
   /**
    * Nobody knows whether a function has ended tasks, or it has not and their Data-Out has stopped for it (FastAbort):
-   * each of them is aborted, which has an answer. Those of a lost connection are recovered with it.
+   * each of them is aborted, which has an answer. Those of a lost connection are aborted when they are reassigned: the
+   * target may take them over and end them silently.
    */
   #settle(
     { taskManagementFunction, lun, cmdSN }: ManagementRequest,
     isWanted = (_task: InitiatorTask): boolean => true,
   ): void {
     for (const task of this.#affected(taskManagementFunction, lun, cmdSN)) {
-      if (task.endCode !== undefined || task.connection?.state !== 'full-feature' || !isWanted(task)) continue
+      if (task.endCode !== undefined || !isWanted(task)) continue
       task.endCode = 'TASK_ABORTED'
-      this.abort(task)
+      if (task.connection?.state === 'full-feature') this.abort(task)
     }
   }
 
