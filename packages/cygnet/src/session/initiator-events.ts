@@ -128,6 +128,12 @@ const rejectReasons: Readonly<Record<number, string>> = {
   [RejectReason.waitingForLogout]: 'the target waits for us to log out',
 }
 
+/** Reasons that say nothing against the request itself: it may be made anew. */
+export const passingReasons: ReadonlySet<number> = new Set([
+  RejectReason.waitingForLogout,
+  RejectReason.dataDigestError,
+])
+
 /** A Reject of one of our requests (§11.17.1). */
 export const rejection = (opcodeName: string, reason: number): Closure => ({
   code: 'REQUEST_REJECTED',

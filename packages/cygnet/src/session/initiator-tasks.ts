@@ -10,7 +10,13 @@ import { ScsiStatus } from '../scsi/status.ts'
 import type { InputArrival } from './data-in-receiver.ts'
 import { DataOutBurst, wrongR2T } from './data-out-burst.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
-import { brokenProtocol, type Closure, lostConnection, rejection } from './initiator-events.ts'
+import {
+  brokenProtocol,
+  type Closure,
+  lostConnection,
+  rejection,
+  passingReasons,
+} from './initiator-events.ts'
 import type { InitiatorLimits } from './initiator-limits.ts'
 import type { SessionPolicy } from './initiator-policy.ts'
 import { InitiatorTask, SOON } from './initiator-task.ts'
@@ -510,7 +516,8 @@ export class InitiatorTasks {
       return
     }
     connection.plugGap(task.cmdSN)
-    if (reason === RejectReason.waitingForLogout && task.replays < this.#session.policy.replayLimit) {
+    // It was not carried out, so that it may begin anew whatever it is.
+    if (passingReasons.has(reason) && task.replays < this.#session.policy.replayLimit) {
       task.replays++
       this.replay([task], () => undefined)
       this.dispatch()
