@@ -61,6 +61,9 @@ export interface DiskFacts extends DiskModes {
 const INQUIRY_BYTES = 255
 const PAGE_BYTES = 4096
 const MODE_BYTES = 255
+/** Blocks that can be used. The upper bound is one of memory: a part of a block is read and written as a whole one. */
+const BLOCK_BYTES_MIN = 256
+const BLOCK_BYTES_MAX = 1024 * 1024
 
 const refreshing = { isRefresh: true, replay: 'safe' } as const
 
@@ -144,7 +147,8 @@ export async function readCapacity(unit: ScsiUnit, asked: Asked = refreshing): P
 function checked(capacity: Capacity16): Capacity16 {
   const { blocks, blockBytes } = capacity
   const isPowerOfTwo = blockBytes > 0 && Number.isInteger(Math.log2(blockBytes))
-  if (!isPowerOfTwo || blockBytes < 256 || !Number.isSafeInteger(blocks * blockBytes)) {
+  const isUsual = blockBytes >= BLOCK_BYTES_MIN && blockBytes <= BLOCK_BYTES_MAX
+  if (!isPowerOfTwo || !isUsual || !Number.isSafeInteger(blocks * blockBytes)) {
     throw new BlockDeviceError(
       'NOT_SUPPORTED',
       `The device has ${blocks} blocks of ${blockBytes} bytes: such a one cannot be used here.`,

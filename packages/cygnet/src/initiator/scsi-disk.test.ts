@@ -398,6 +398,26 @@ describe('what a device answers', () => {
       fake.answers.push({ opcode: Opcode.read10, answer: attention(AdditionalSense.nexusLoss) })
     await assert.rejects(disk.read(0, 512), { code: 'DEVICE_ERROR' })
   })
+
+  test('a slow unit that reports attentions for ever fails in less time', async () => {
+    const { fake, disk, timing } = await opened(new FakeDisk(), { busyLimitMs: 3000 })
+    for (let i = 0; i < 1000; i++)
+      fake.answers.push({ opcode: Opcode.read10, answer: attention(AdditionalSense.capacityDataChanged) })
+    fake.onCommand = () => new Promise((resolve) => void timing.schedule(resolve, 500))
+    const read = disk.read(0, 512)
+    await timing.runUntil(read)
+    await assert.rejects(read, { code: 'DEVICE_ERROR' })
+    assert.equal(fake.opcodes.filter((opcode) => opcode === Opcode.read10).length, 9)
+  })
+
+  test('blocks that cannot be used', async () => {
+    for (const blockBytes of [0, 3, 128, 768, 2 ** 21, 2 ** 31]) {
+      const fake = new FakeDisk()
+      fake.capacity = { ...fake.capacity, blockBytes }
+      // oxlint-disable-next-line no-await-in-loop -- one disk after the other
+      await assert.rejects(opened(fake), { code: 'NOT_SUPPORTED' })
+    }
+  })
 })
 
 describe('misuse', () => {

@@ -31,6 +31,8 @@ const BACK_OFF_MS = 10
 const BACK_OFF_LIMIT_MS = 500
 /** Unit attentions that one command may meet: a device that reports them for ever is broken. */
 const REPEAT_LIMIT = 64
+/** So many of them, however long the commands take that they lead to. */
+const UNTIMED_REPEATS = 8
 /** SAM-5 §5.3.2: the qualifier's scope is in two bits, and the delay in 100 ms units in 14, up to this. */
 const RETRY_DELAY_MAX = 0x3fef
 const RETRY_DELAY_UNIT_MS = 100
@@ -97,6 +99,7 @@ export class ScsiUnit {
         // Only the time limits these.
         repeats--
       } else {
+        if (repeats >= UNTIMED_REPEATS && timing.now() > giveUpAt) break
         await this.onAttention(verdict.attention, command.isRefresh === true)
       }
       result = await this.once(command)

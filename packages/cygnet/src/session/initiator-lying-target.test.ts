@@ -160,6 +160,16 @@ const lies: readonly Lie[] = [
     code: 'PROTOCOL_ERROR',
   },
   {
+    what: 'GOOD where an R2T was due',
+    request: 'write',
+    name: 'Ready To Transfer',
+    change: (_view, bytes) => {
+      bytes.set([0x21, 0x80, 0, 0])
+      bytes.fill(0, TRANSFER_TAG, STAT_SN).fill(0, DATA_SN, 48)
+    },
+    code: 'PROTOCOL_ERROR',
+  },
+  {
     what: 'an R2T for no task',
     request: 'write',
     name: 'Ready To Transfer',

@@ -25,6 +25,7 @@ import type { RecoveryCounters } from './recovery-counters.ts'
 import type { RequestWindow } from './request-window.ts'
 import type { ScsiRequest, ScsiResult } from './scsi-request.ts'
 import {
+  contradictionIn,
   dataLost,
   failed,
   resultOfDataIn,
@@ -447,17 +448,8 @@ export class InitiatorTasks {
       return
     }
     const dataInBytes = task.receiver.contiguousBytes
-    const expectedBytes = request.dataIn?.length ?? 0
-    const missingBytes = Math.max(0, result.dataInResidualBytes)
-    const isFine = result.status === ScsiStatus.good || result.status === ScsiStatus.conditionMet
-    if (missingBytes > expectedBytes || result.dataOutResidualBytes > request.dataOutBytes)
-      this.#violated(task, connection, 'a residual count is more than was to be transferred')
-    else if (isFine && dataInBytes !== expectedBytes - missingBytes)
-      this.#violated(
-        task,
-        connection,
-        `it sent ${dataInBytes} bytes, and says that ${missingBytes} of ${expectedBytes} are missing`,
-      )
+    const wrong = contradictionIn(result, request, dataInBytes, task.sentBytes)
+    if (wrong !== undefined) this.#violated(task, connection, wrong)
     else this.finish(task, { ...result, dataInBytes })
   }
 

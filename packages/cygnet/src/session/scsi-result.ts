@@ -2,8 +2,9 @@ import { joinSlices, viewOf } from '../base/bytes.ts'
 import type { DataIn } from '../pdu/data.ts'
 import type { ReceivedPdu } from '../pdu/received-pdu.ts'
 import type { ScsiResponse } from '../pdu/scsi-response.ts'
+import { ScsiStatus } from '../scsi/status.ts'
 import type { Closure } from './initiator-events.ts'
-import type { ScsiFailure, ScsiStatusResult } from './scsi-request.ts'
+import type { ScsiFailure, ScsiRequest, ScsiStatusResult } from './scsi-request.ts'
 
 const NO_SENSE: Uint8Array = new Uint8Array(0)
 const SENSE_LENGTH_BYTES = 2
@@ -63,6 +64,29 @@ export function resultOfResponse(
     dataInResidualBytes: isWrite ? readResidual : residual,
     dataOutResidualBytes: isWrite ? residual : 0,
   }
+}
+
+/**
+ * What in a result contradicts the data that was transferred. `dataInBytes`: those that came. `dataOutBytes`: up to
+ * where the target asked for ours, or got it unasked.
+ */
+export function contradictionIn(
+  result: ScsiStatusResult,
+  request: ScsiRequest,
+  dataInBytes: number,
+  dataOutBytes: number,
+): string | undefined {
+  const readBytes = request.dataIn?.length ?? 0
+  const missingBytes = Math.max(0, result.dataInResidualBytes)
+  const leftBytes = Math.max(0, result.dataOutResidualBytes)
+  if (missingBytes > readBytes || leftBytes > request.dataOutBytes)
+    return 'a residual count is more than was to be transferred'
+  if (result.status !== ScsiStatus.good && result.status !== ScsiStatus.conditionMet) return undefined
+  if (dataInBytes !== readBytes - missingBytes)
+    return `it sent ${dataInBytes} bytes, and says that ${missingBytes} of ${readBytes} are missing`
+  if (dataOutBytes < request.dataOutBytes - leftBytes)
+    return `it asked for ${dataOutBytes} bytes, and says that it took all but ${leftBytes} of ${request.dataOutBytes}`
+  return undefined
 }
 
 export const failed = ({ code, message }: Closure): ScsiFailure => ({ kind: 'failed', code, message })
