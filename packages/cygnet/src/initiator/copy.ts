@@ -136,7 +136,7 @@ async function eachPiece(
         // oxlint-disable-next-line no-await-in-loop -- this is one of the few
         const next = await pieces.next()
         if (next.done) return
-        // oxlint-disable-next-line no-await-in-loop
+        // oxlint-disable-next-line no-await-in-loop -- and it has one piece in work at a time
         await action(next.value, buffers)
         doneBytes += next.value.lengthBytes
         onProgress?.(doneBytes)
