@@ -508,6 +508,10 @@ export class InitiatorTasks {
       return
     }
     connection.plugGap(task.cmdSN)
+    if (task.endCode !== undefined) {
+      this.finishEnded(task)
+      return
+    }
     // It was not carried out, so that it may begin anew whatever it is.
     if (passingReasons.has(reason) && task.replays < this.#session.policy.replayLimit) {
       task.replays++
