@@ -6,9 +6,12 @@ import { noReduction } from '../packages/cygnet/src/sim/scenario.ts'
 import { runSeed } from '../packages/cygnet/src/sim/simulation.ts'
 
 const SEEDS = 200
+/** Each found a defect once that the first 200 do not. */
+const TELLING_SEEDS = [27_707, 28_120, 29_454, 35_278, 60_801, 84_025, 85_388, 201_633]
 const totals = newTotals()
 
-for (let seed = 1; seed <= SEEDS; seed++) {
+const firstSeeds = Array.from({ length: SEEDS }, (_, index) => index + 1)
+for (const seed of [...firstSeeds, ...TELLING_SEEDS]) {
   test(`seed ${seed} keeps every promise`, () => {
     const result = runSeed(seed)
     addResult(totals, result)

@@ -60,6 +60,18 @@ describe('§7.3, §11.17 a rejected command', () => {
       assert.equal(codeOf(one), 'status')
     })
 
+  for (const reason of passingReasons)
+    test(`that was to be aborted (reason ${reason}): it ends, and does not begin anew`, () => {
+      const target = new RawTarget().open()
+      const one = target.execute()
+      const command = only(target.poll(), 'SCSI Command')
+      target.session.abort(one.request)
+      only(target.poll(), 'Task Management Function Request')
+      const plug = only(reject(target, command, reason), 'NOP-Out')
+      assert.equal(decodeNopOut(plug.view, 0).cmdSN, decodeScsiCommand(command.view, 0).cmdSN)
+      assert.equal(codeOf(one), 'TASK_ABORTED')
+    })
+
   test('an ABORT TASK that is rejected is followed by a reset of the unit', () => {
     const target = new RawTarget().open()
     const one = target.execute()

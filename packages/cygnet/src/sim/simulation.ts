@@ -245,8 +245,7 @@ export class Simulation {
   #heard({ workload, ...host }: Host, index: number, event: SessionNews): void {
     if (event.kind === 'connection-lost' || event.kind === 'session-lost') {
       this.#checkFailure(host.name, event.failure)
-      if (event.kind === 'session-lost') workload.sessionLost()
-      else workload.connectionLost()
+      workload.connectionLost()
     } else if (event.kind === 'logged-in' || event.kind === 'session-reinstated') workload.reinstated()
     else if (event.kind === 'ended') this.#ended(this.#hosts[index] as Host, index)
   }

@@ -20,7 +20,7 @@ interface Issued {
   readonly write: ModelWrite | undefined
   readonly read: ModelRead | undefined
   readonly flush: number | undefined
-  /** How often the session had been lost when it was issued: after that, it may have been sent twice. */
+  /** How often a connection or the session had been lost when it was issued: after that, it may have been sent twice. */
   readonly losses: number
   readonly tries: number
 }
@@ -121,11 +121,8 @@ export class Workload {
     this.attentions.forget()
   }
 
+  /** A command whose reassignment is refused, since a reset has ended it meanwhile, is sent once more. */
   connectionLost(): void {
-    this.attentions.forget()
-  }
-
-  sessionLost(): void {
     this.#losses++
     this.attentions.forget()
   }
@@ -133,7 +130,7 @@ export class Workload {
   /** The session has ended; another may come. */
   sessionEnded(): void {
     this.#initiator = undefined
-    this.sessionLost()
+    this.connectionLost()
   }
 
   /** The machine stops: nobody waits for the answers any more. */
