@@ -12,13 +12,13 @@ export interface PlantedBug {
 export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'drop a StatSN increment',
-    file: 'session/target-connection.ts',
+    file: 'session/target-role/target-connection.ts',
     find: 'this.#statSN = serialAdd(statSN, 1)',
     replace: 'this.#statSN = statSN % 20 === 19 ? statSN : serialAdd(statSN, 1)',
   },
   {
     name: 'deliver out of order',
-    file: 'session/command-window.ts',
+    file: 'session/target-role/command-window.ts',
     find: 'const command = this.#held.get(this.#expCmdSN)',
     replace:
       'const late = this.#held.size > 1 ? serialAdd(this.#expCmdSN, 1) : this.#expCmdSN\n' +
@@ -37,19 +37,19 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'forget a reassign',
-    file: 'session/reassignment.ts',
+    file: 'session/target-role/reassignment.ts',
     find: '  session.resume(task)\n',
     replace: "  if (task.state !== 'submitted') session.resume(task)\n",
   },
   {
     name: 'leak a buffer',
-    file: 'session/data-out.ts',
+    file: 'session/target-role/data-out.ts',
     find: 'for (const buffer of this.#buffers) buffer.release()',
     replace: 'for (const buffer of this.#buffers.slice(0, 3)) buffer.release()',
   },
   {
     name: 'reuse a TTT',
-    file: 'session/target-connection.ts',
+    file: 'session/target-role/target-connection.ts',
     find: 'this.#transferTag >= RESERVED_TAG - 1 ? 1',
     replace: 'this.#transferTag >= 5 ? 1',
   },
@@ -68,13 +68,13 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'ignore Time2Retain',
-    file: 'session/session-connections.ts',
+    file: 'session/target-role/session-connections.ts',
     find: 'return defaultTime2Retain === 0 ? 0 : (defaultTime2Wait + defaultTime2Retain) * 1000',
     replace: 'return (defaultTime2Wait + defaultTime2Retain * 0) * 1000',
   },
   {
     name: 'wrong R2TSN',
-    file: 'session/data-out.ts',
+    file: 'session/target-role/data-out.ts',
     find: 'r2tSN: this.#r2tSN++,',
     replace: 'r2tSN: this.#isRecovering ? this.#r2tSN++ + 1 : this.#r2tSN++,',
   },

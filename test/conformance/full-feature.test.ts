@@ -3,9 +3,13 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { serialLess } from '../../packages/cygnet/src/base/serial32.ts'
 import { TaskManagementFunction } from '../../packages/cygnet/src/pdu/codes.ts'
-import { FakeOpcode, fakeCdb, pattern } from '../../packages/cygnet/src/session/fake-target.test-helper.ts'
+import {
+  FakeOpcode,
+  fakeCdb,
+  pattern,
+} from '../../packages/cygnet/src/session/target-role/fake-target.test-helper.ts'
 import type { Pair } from '../../packages/cygnet/src/session/negotiator.ts'
-import { namesPairs, TestPeer } from '../../packages/cygnet/src/session/peer.test-helper.ts'
+import { namesPairs, TestPeer } from '../../packages/cygnet/src/session/target-role/peer.test-helper.ts'
 import {
   type Answer,
   asDataIn,

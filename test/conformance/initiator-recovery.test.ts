@@ -8,7 +8,7 @@ import { decodeNopOut } from '../../packages/cygnet/src/pdu/nop.ts'
 import { Opcode } from '../../packages/cygnet/src/pdu/opcodes.ts'
 import { encodeReject } from '../../packages/cygnet/src/pdu/reject.ts'
 import { encodeScsiResponse } from '../../packages/cygnet/src/pdu/scsi-response.ts'
-import { pattern } from '../../packages/cygnet/src/session/fake-target.test-helper.ts'
+import { pattern } from '../../packages/cygnet/src/session/target-role/fake-target.test-helper.ts'
 import type { Pair } from '../../packages/cygnet/src/session/negotiator.ts'
 import { SessionPair } from '../../packages/cygnet/src/session/session-pair.test-helper.ts'
 import {

@@ -14,7 +14,7 @@ import {
   RawTarget,
   type RawTargetOptions,
   type Request,
-} from '../../packages/cygnet/src/session/raw-target.test-helper.ts'
+} from '../../packages/cygnet/src/session/initiator-role/raw-target.test-helper.ts'
 
 export const RESERVED = 0xffff_ffff
 

@@ -4,8 +4,8 @@ import { describe, test } from 'node:test'
 import { serialAdd } from '../../packages/cygnet/src/base/serial32.ts'
 import { SnackType, TaskManagementFunction } from '../../packages/cygnet/src/pdu/codes.ts'
 import { Opcode } from '../../packages/cygnet/src/pdu/opcodes.ts'
-import { pattern } from '../../packages/cygnet/src/session/fake-target.test-helper.ts'
-import { RawTarget } from '../../packages/cygnet/src/session/raw-target.test-helper.ts'
+import { pattern } from '../../packages/cygnet/src/session/target-role/fake-target.test-helper.ts'
+import { RawTarget } from '../../packages/cygnet/src/session/initiator-role/raw-target.test-helper.ts'
 import {
   RESERVED,
   open,

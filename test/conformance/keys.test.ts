@@ -1,9 +1,9 @@
 /** RFC 7143 §13 for both roles, beyond what the tests beside the sources say. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { InitiatorPeer } from '../../packages/cygnet/src/session/initiator-peer.test-helper.ts'
+import { InitiatorPeer } from '../../packages/cygnet/src/session/initiator-role/initiator-peer.test-helper.ts'
 import type { Pair } from '../../packages/cygnet/src/session/negotiator.ts'
-import { namesPairs, TestPeer } from '../../packages/cygnet/src/session/peer.test-helper.ts'
+import { namesPairs, TestPeer } from '../../packages/cygnet/src/session/target-role/peer.test-helper.ts'
 import { asLogin, pairsOf } from '../../packages/cygnet/src/session/wire.test-helper.ts'
 
 const NODE = 'X#NodeArchitecture'

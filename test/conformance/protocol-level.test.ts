@@ -8,8 +8,12 @@ import {
 } from '../../packages/cygnet/src/pdu/codes.ts'
 import { ScsiStatus } from '../../packages/cygnet/src/scsi/status.ts'
 import type { ScsiTask } from '../../packages/cygnet/src/scsi/task.ts'
-import { FakeOpcode, FakeTarget, fakeCdb } from '../../packages/cygnet/src/session/fake-target.test-helper.ts'
-import { TestPeer } from '../../packages/cygnet/src/session/peer.test-helper.ts'
+import {
+  FakeOpcode,
+  FakeTarget,
+  fakeCdb,
+} from '../../packages/cygnet/src/session/target-role/fake-target.test-helper.ts'
+import { TestPeer } from '../../packages/cygnet/src/session/target-role/peer.test-helper.ts'
 import { type Answer, asTask, names, pairsOf } from '../../packages/cygnet/src/session/wire.test-helper.ts'
 
 const NONE = fakeCdb(FakeOpcode.none)

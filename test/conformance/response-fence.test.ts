@@ -6,8 +6,12 @@ import { TaskManagementFunction } from '../../packages/cygnet/src/pdu/codes.ts'
 import { encodeSense, SenseKey } from '../../packages/cygnet/src/scsi/sense.ts'
 import { ScsiStatus } from '../../packages/cygnet/src/scsi/status.ts'
 import type { ScsiTask } from '../../packages/cygnet/src/scsi/task.ts'
-import { FakeOpcode, FakeTarget, fakeCdb } from '../../packages/cygnet/src/session/fake-target.test-helper.ts'
-import { PeerSession } from '../../packages/cygnet/src/session/peer-session.test-helper.ts'
+import {
+  FakeOpcode,
+  FakeTarget,
+  fakeCdb,
+} from '../../packages/cygnet/src/session/target-role/fake-target.test-helper.ts'
+import { PeerSession } from '../../packages/cygnet/src/session/target-role/peer-session.test-helper.ts'
 import { type Answer, names } from '../../packages/cygnet/src/session/wire.test-helper.ts'
 
 const NONE = fakeCdb(FakeOpcode.none)

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { RejectReason } from '../../packages/cygnet/src/pdu/codes.ts'
 import { keys } from '../../packages/cygnet/src/session/keys.ts'
-import { InitiatorPeer } from '../../packages/cygnet/src/session/initiator-peer.test-helper.ts'
+import { InitiatorPeer } from '../../packages/cygnet/src/session/initiator-role/initiator-peer.test-helper.ts'
 import type { Pair } from '../../packages/cygnet/src/session/negotiator.ts'
-import { namesPairs, TestPeer } from '../../packages/cygnet/src/session/peer.test-helper.ts'
+import { namesPairs, TestPeer } from '../../packages/cygnet/src/session/target-role/peer.test-helper.ts'
 import {
   asLogin,
   asReject,

@@ -6,12 +6,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BothRoles, digestsOf } from '../../packages/cygnet/src/session/both-roles.test-helper.ts'
-import { defaultInitiatorLimits } from '../../packages/cygnet/src/session/initiator-limits.ts'
+import { defaultInitiatorLimits } from '../../packages/cygnet/src/session/initiator-role/initiator-limits.ts'
 import {
   type Digest,
   initiatorPreferences,
   operationalKeys,
-} from '../../packages/cygnet/src/session/initiator-preferences.ts'
+} from '../../packages/cygnet/src/session/initiator-role/initiator-preferences.ts'
 import { type KeyName, keySpec, keys } from '../../packages/cygnet/src/session/keys.ts'
 import { Negotiator, type Pair, type Preferences } from '../../packages/cygnet/src/session/negotiator.ts'
 import { connectionParameters } from '../../packages/cygnet/src/session/parameters.ts'

@@ -7,7 +7,7 @@ import type { PathSession } from '../../packages/cygnet/src/initiator/path.ts'
 import { PathSet } from '../../packages/cygnet/src/initiator/path-set.ts'
 import { ScsiDisk } from '../../packages/cygnet/src/initiator/scsi-disk.ts'
 import type { ScsiCommand } from '../../packages/cygnet/src/initiator/scsi-executor.ts'
-import type { ScsiStatusResult } from '../../packages/cygnet/src/session/scsi-request.ts'
+import type { ScsiStatusResult } from '../../packages/cygnet/src/session/initiator-role/scsi-request.ts'
 
 /*
  * A disk over two paths that are cut and come back at any time. The target carries out what it has received when it gets to

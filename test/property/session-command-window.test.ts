@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { serialAdd, serialDistance } from '../../packages/cygnet/src/base/serial32.ts'
-import { CommandWindow } from '../../packages/cygnet/src/session/command-window.ts'
+import { CommandWindow } from '../../packages/cygnet/src/session/target-role/command-window.ts'
 
 type Step =
   | { readonly kind: 'accept' | 'plug' | 'plugBelow'; readonly offset: number }

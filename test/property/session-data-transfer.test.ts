@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { FakeOpcode, fakeCdb, pattern } from '../../packages/cygnet/src/session/fake-target.test-helper.ts'
-import { TestPeer } from '../../packages/cygnet/src/session/peer.test-helper.ts'
+import {
+  FakeOpcode,
+  fakeCdb,
+  pattern,
+} from '../../packages/cygnet/src/session/target-role/fake-target.test-helper.ts'
+import { TestPeer } from '../../packages/cygnet/src/session/target-role/peer.test-helper.ts'
 import { type Answer, asDataIn, asR2T, asScsi } from '../../packages/cygnet/src/session/wire.test-helper.ts'
 
 /* Any agreed lengths, any transfer: the right bytes, residuals, numbers and bounds. */

@@ -6,9 +6,13 @@ import { LogoutReason, SnackType, TaskManagementFunction } from '../../packages/
 import { decodeDataIn, decodeR2T, type R2T } from '../../packages/cygnet/src/pdu/data.ts'
 import { Opcode } from '../../packages/cygnet/src/pdu/opcodes.ts'
 import { encodeSnackRequest } from '../../packages/cygnet/src/pdu/snack.ts'
-import { FakeOpcode, fakeCdb, pattern } from '../../packages/cygnet/src/session/fake-target.test-helper.ts'
-import { PeerSession } from '../../packages/cygnet/src/session/peer-session.test-helper.ts'
-import type { TestPeer } from '../../packages/cygnet/src/session/peer.test-helper.ts'
+import {
+  FakeOpcode,
+  fakeCdb,
+  pattern,
+} from '../../packages/cygnet/src/session/target-role/fake-target.test-helper.ts'
+import { PeerSession } from '../../packages/cygnet/src/session/target-role/peer-session.test-helper.ts'
+import type { TestPeer } from '../../packages/cygnet/src/session/target-role/peer.test-helper.ts'
 import type { Answer } from '../../packages/cygnet/src/session/wire.test-helper.ts'
 
 /*

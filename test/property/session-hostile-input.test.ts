@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { FakeOpcode, fakeCdb } from '../../packages/cygnet/src/session/fake-target.test-helper.ts'
-import { namesPairs, TestPeer } from '../../packages/cygnet/src/session/peer.test-helper.ts'
+import { FakeOpcode, fakeCdb } from '../../packages/cygnet/src/session/target-role/fake-target.test-helper.ts'
+import { namesPairs, TestPeer } from '../../packages/cygnet/src/session/target-role/peer.test-helper.ts'
 import { TaskManagementFunction } from '../../packages/cygnet/src/pdu/codes.ts'
 
 /*

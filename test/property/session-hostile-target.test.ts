@@ -5,12 +5,12 @@ import { serialAdd } from '../../packages/cygnet/src/base/serial32.ts'
 import { TaskManagementFunction } from '../../packages/cygnet/src/pdu/codes.ts'
 import { Opcode } from '../../packages/cygnet/src/pdu/opcodes.ts'
 import { encodeReject } from '../../packages/cygnet/src/pdu/reject.ts'
-import { pattern } from '../../packages/cygnet/src/session/fake-target.test-helper.ts'
+import { pattern } from '../../packages/cygnet/src/session/target-role/fake-target.test-helper.ts'
 import {
   type Executed,
   RawTarget,
   type Request,
-} from '../../packages/cygnet/src/session/raw-target.test-helper.ts'
+} from '../../packages/cygnet/src/session/initiator-role/raw-target.test-helper.ts'
 
 /*
  * Whatever a target sends to the connections of an initiator's session, at any ErrorRecoveryLevel: nothing is thrown, every request

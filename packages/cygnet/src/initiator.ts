@@ -40,13 +40,13 @@ export type { ExecuteOptions, Session, SessionFacts } from './initiator/session.
 export { type IscsiUrl, parseIscsiUrl } from './initiator/url.ts'
 export { type OpenStream, SocketTransport, tlsTransport } from './runtime/initiator-socket.ts'
 export type { TlsClientOptions } from './runtime/tls-connect.ts'
-export type { Closure, Notice } from './session/initiator-events.ts'
-export { defaultInitiatorLimits, type InitiatorLimits } from './session/initiator-limits.ts'
-export type { Spread } from './session/initiator-policy.ts'
+export type { Closure, Notice } from './session/initiator-role/initiator-events.ts'
+export { defaultInitiatorLimits, type InitiatorLimits } from './session/initiator-role/initiator-limits.ts'
+export type { Spread } from './session/initiator-role/initiator-policy.ts'
 export type { ConnectionParameters, SessionParameters } from './session/parameters.ts'
 export type { PortalAddress } from './session/portal-address.ts'
 export { RecoveryCounters } from './session/recovery-counters.ts'
-export type { ScsiRequestOptions, ScsiStatusResult } from './session/scsi-request.ts'
+export type { ScsiRequestOptions, ScsiStatusResult } from './session/initiator-role/scsi-request.ts'
 
 const runtime = nodeInitiatorRuntime()
 const initiator = new Initiator(runtime)

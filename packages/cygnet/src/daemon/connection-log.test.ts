@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
-import type { ConnectionEvent } from '../session/target-connection.ts'
-import type { TargetSession } from '../session/target-session.ts'
+import type { ConnectionEvent } from '../session/target-role/target-connection.ts'
+import type { TargetSession } from '../session/target-role/target-session.ts'
 import { ConnectionLog } from './connection-log.ts'
 
 function record(

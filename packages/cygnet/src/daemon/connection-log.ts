@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { TlsEvent } from '../runtime/tls.ts'
-import type { ConnectionEvent } from '../session/target-connection.ts'
+import type { ConnectionEvent } from '../session/target-role/target-connection.ts'
 
 /** Peers whose first protocol error is remembered. */
 const MAX_REJECTED_PEERS = 1024

@@ -8,7 +8,7 @@ import {
   unmapCdb,
   unmapList,
 } from '../scsi/provisioning.ts'
-import type { ScsiStatusResult } from '../session/scsi-request.ts'
+import type { ScsiStatusResult } from '../session/initiator-role/scsi-request.ts'
 import { BlockDeviceError } from './block-device-error.ts'
 import type { ScsiUnit } from './scsi-unit.ts'
 

@@ -18,7 +18,7 @@ import {
   encodeSupportedPages,
   VpdPage,
 } from '../scsi/vpd.ts'
-import type { ScsiFailure, ScsiStatusResult } from '../session/scsi-request.ts'
+import type { ScsiFailure, ScsiStatusResult } from '../session/initiator-role/scsi-request.ts'
 import type { ScsiCommand, ScsiExecutor, Timing } from './scsi-executor.ts'
 
 /** A clock that stands still, and timers that fire when it is moved on. */

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { LoginStatus } from '../pdu/login-status.ts'
-import { fakeCdb, FakeOpcode, FakeTarget, pattern, TARGET_NAME } from '../session/fake-target.test-helper.ts'
-import { redirect } from '../session/target-host.ts'
+import {
+  fakeCdb,
+  FakeOpcode,
+  FakeTarget,
+  pattern,
+  TARGET_NAME,
+} from '../session/target-role/fake-target.test-helper.ts'
+import { redirect } from '../session/target-role/target-host.ts'
 import { Initiator } from './initiator.ts'
 import { MemoryNetwork } from './memory-network.test-helper.ts'
 import type { Transport } from './ports.ts'

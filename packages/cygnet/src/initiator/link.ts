@@ -1,6 +1,6 @@
 import { CygnetError } from '../base/errors.ts'
 import type { PooledBuffer } from '../base/pool.ts'
-import type { InitiatorConnection } from '../session/initiator-connection.ts'
+import type { InitiatorConnection } from '../session/initiator-role/initiator-connection.ts'
 import type { PortalAddress } from '../session/portal-address.ts'
 import type { ByteStream, InitiatorRuntime, StreamHandler } from './ports.ts'
 import { Alarm } from './alarm.ts'

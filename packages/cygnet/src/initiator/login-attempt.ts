@@ -7,7 +7,10 @@ import {
   checkChapUser,
   checkSecretsDiffer,
 } from '../session/auth/chap-secrets.ts'
-import { type InitiatorAuthentication, noAuthentication } from '../session/initiator-security.ts'
+import {
+  type InitiatorAuthentication,
+  noAuthentication,
+} from '../session/initiator-role/initiator-security.ts'
 import type { ChapCredentials } from './options.ts'
 
 const bytesOf = (secret: string | Uint8Array): Uint8Array =>

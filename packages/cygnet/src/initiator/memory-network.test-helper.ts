@@ -1,11 +1,11 @@
-import { MemoryBudget } from '../session/memory-budget.ts'
+import { MemoryBudget } from '../session/target-role/memory-budget.ts'
 import type { Instant } from '../base/clock.ts'
 import { CygnetError } from '../base/errors.ts'
 import { BufferPool } from '../base/pool.ts'
 import { defaultTargetLimits } from '../session/limits.ts'
 import { formatPortalAddress, type PortalAddress } from '../session/portal-address.ts'
-import { TargetConnection } from '../session/target-connection.ts'
-import type { TargetHost } from '../session/target-host.ts'
+import { TargetConnection } from '../session/target-role/target-connection.ts'
+import type { TargetHost } from '../session/target-role/target-host.ts'
 import type { ByteStream, InitiatorRuntime, StreamHandler, Transport } from './ports.ts'
 
 /** Targets at addresses, reached without sockets: a runtime whose time stands still until it is told to move. */

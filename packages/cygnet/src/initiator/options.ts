@@ -1,9 +1,9 @@
 import { CygnetError } from '../base/errors.ts'
 import type { ChapAlgorithmName } from '../session/auth/chap-algorithms.ts'
-import type { Closure, Notice } from '../session/initiator-events.ts'
-import type { InitiatorLimits } from '../session/initiator-limits.ts'
-import type { Spread } from '../session/initiator-policy.ts'
-import type { Digest } from '../session/initiator-preferences.ts'
+import type { Closure, Notice } from '../session/initiator-role/initiator-events.ts'
+import type { InitiatorLimits } from '../session/initiator-role/initiator-limits.ts'
+import type { Spread } from '../session/initiator-role/initiator-policy.ts'
+import type { Digest } from '../session/initiator-role/initiator-preferences.ts'
 import { parseTargetAddress, type PortalAddress } from '../session/portal-address.ts'
 import type { Transport } from './ports.ts'
 

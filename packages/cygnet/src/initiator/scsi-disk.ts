@@ -1,4 +1,4 @@
-import type { ScsiStatusResult } from '../session/scsi-request.ts'
+import type { ScsiStatusResult } from '../session/initiator-role/scsi-request.ts'
 import {
   type BlockDevice,
   checkAligned,

@@ -1,7 +1,7 @@
 import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { decodeSense, describeSense, type SenseData, SenseKey } from '../scsi/sense.ts'
 import { ScsiStatus } from '../scsi/status.ts'
-import type { ScsiStatusResult } from '../session/scsi-request.ts'
+import type { ScsiStatusResult } from '../session/initiator-role/scsi-request.ts'
 import { BlockDeviceError, type BlockDeviceErrorCode } from './block-device-error.ts'
 
 /** The device server refused a command or failed to carry it out. */

@@ -1,4 +1,4 @@
-import type { ScsiRequestOptions, ScsiStatusResult } from '../session/scsi-request.ts'
+import type { ScsiRequestOptions, ScsiStatusResult } from '../session/initiator-role/scsi-request.ts'
 
 /** A SCSI command, and how to give it up. */
 export interface ScsiCommand extends ScsiRequestOptions {

@@ -1,12 +1,16 @@
 import { CygnetError } from '../base/errors.ts'
-import type { Closure, Notice } from '../session/initiator-events.ts'
-import type { InitiatorSession } from '../session/initiator-session.ts'
-import type { SessionEvent } from '../session/initiator-session-events.ts'
+import type { Closure, Notice } from '../session/initiator-role/initiator-events.ts'
+import type { InitiatorSession } from '../session/initiator-role/initiator-session.ts'
+import type { SessionEvent } from '../session/initiator-role/initiator-session-events.ts'
 import type { Pair } from '../session/negotiator.ts'
 import type { ConnectionParameters, SessionParameters } from '../session/parameters.ts'
 import { parsePortalGroupTag, type PortalAddress } from '../session/portal-address.ts'
 import type { RecoveryCounters } from '../session/recovery-counters.ts'
-import { ScsiRequest, type ScsiRequestOptions, type ScsiStatusResult } from '../session/scsi-request.ts'
+import {
+  ScsiRequest,
+  type ScsiRequestOptions,
+  type ScsiStatusResult,
+} from '../session/initiator-role/scsi-request.ts'
 import { type DiscoveredTarget, readTargets } from './discovered-target.ts'
 import type { RecoveryEvent } from './options.ts'
 

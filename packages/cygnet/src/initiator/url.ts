@@ -2,7 +2,7 @@ import { CygnetError } from '../base/errors.ts'
 import { peerName } from '../session/iscsi-name.ts'
 import { parseTargetAddress } from '../session/portal-address.ts'
 import type { ChapCredentials, SessionOptions } from './options.ts'
-import type { Digest } from '../session/initiator-preferences.ts'
+import type { Digest } from '../session/initiator-role/initiator-preferences.ts'
 
 /** What an iSCSI URL says. */
 export interface IscsiUrl extends SessionOptions {

@@ -1,4 +1,4 @@
-import { MemoryBudget } from '../session/memory-budget.ts'
+import { MemoryBudget } from '../session/target-role/memory-budget.ts'
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { CygnetError } from '../base/errors.ts'
-import type { ConnectionEvent } from '../session/target-connection.ts'
+import type { ConnectionEvent } from '../session/target-role/target-connection.ts'
 import type { ConnectionLimits } from './connection-limits.ts'
 import { formatEndpoint, plainAddress, TcpConnection, type TcpConnectionOptions } from './tcp-connection.ts'
 import type { TlsPortal } from './tls.ts'

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { BothRoles, digestsOf } from './both-roles.test-helper.ts'
-import { TARGET_NAME } from './fake-target.test-helper.ts'
-import { defaultInitiatorLimits } from './initiator-limits.ts'
-import { initiatorPreferences } from './initiator-preferences.ts'
+import { TARGET_NAME } from './target-role/fake-target.test-helper.ts'
+import { defaultInitiatorLimits } from './initiator-role/initiator-limits.ts'
+import { initiatorPreferences } from './initiator-role/initiator-preferences.ts'
 import type { Pair } from './negotiator.ts'
 
 const preferences = (header: 'CRC32C' | 'None', data: 'CRC32C' | 'None') =>

@@ -1,5 +1,4 @@
-import type { Response } from './retained-responses.ts'
-import type { Numbering, Outgoing, TransmitVector } from './transmit.ts'
+import type { Response, Numbering, Outgoing, TransmitVector } from './transmit.ts'
 
 /** Digests of what a connection sends. */
 export interface Digests {

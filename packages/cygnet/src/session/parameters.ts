@@ -1,6 +1,15 @@
-import type { DataOutRules } from './data-out.ts'
 import type { TargetLimits } from './limits.ts'
 import type { Negotiator, Preferences } from './negotiator.ts'
+
+/** What the session allows of Data-Out. */
+export interface DataOutRules {
+  readonly errorRecoveryLevel: number
+  readonly immediateData: boolean
+  readonly initialR2T: boolean
+  readonly firstBurstLength: number
+  readonly maxBurstLength: number
+  readonly maxOutstandingR2T: number
+}
 
 /** The operational values of a session, as negotiated (RFC 7143 §13, scope SW). */
 export interface SessionParameters extends DataOutRules {

@@ -207,3 +207,15 @@ export class TransmitQueue {
     this.#heldBytes = 0
   }
 }
+
+/** A PDU with a StatSN of its own, which may have to be sent again until the initiator has acknowledged it. */
+export interface Response {
+  /** Memory that it holds while it is kept and that nothing else bounds. */
+  readonly heldBytes: number
+  /** Whether it can still be made again just as it was. */
+  readonly isRepeatable: boolean
+  /** Encodes it again (§11.16: a replica but for ExpCmdSN and MaxCmdSN). */
+  repeat(out: TransmitVector, statSN: number): void
+  /** The initiator has it, or there is no room to keep it: it will not be asked to repeat it. */
+  forget(): void
+}

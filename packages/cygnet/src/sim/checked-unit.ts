@@ -1,7 +1,7 @@
 import { type Serial32, serialLess } from '../base/serial32.ts'
 import { DiskUnit, type DiskUnitOptions } from '../device/disk-unit.ts'
 import type { ScsiTask } from '../scsi/task.ts'
-import { IscsiTask } from '../session/iscsi-task.ts'
+import { IscsiTask } from '../session/target-role/iscsi-task.ts'
 
 /** The last CmdSN that each session delivered to its logical units. */
 export type DeliveryOrder = WeakMap<object, Serial32>

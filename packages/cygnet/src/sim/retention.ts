@@ -1,5 +1,5 @@
 import type { Instant } from '../base/clock.ts'
-import type { TargetSession } from '../session/target-session.ts'
+import type { TargetSession } from '../session/target-role/target-session.ts'
 import type { EventQueue } from './event-queue.ts'
 
 /** Timers are not late in virtual time; what is rounded may be. */

@@ -1,7 +1,11 @@
 import { Prng } from '../base/prng.ts'
-import { defaultInitiatorLimits, type InitiatorLimits } from '../session/initiator-limits.ts'
-import { defaultSessionPolicy, type SessionPolicy, type TaskReporting } from '../session/initiator-policy.ts'
-import type { Digest, DigestPreferences } from '../session/initiator-preferences.ts'
+import { defaultInitiatorLimits, type InitiatorLimits } from '../session/initiator-role/initiator-limits.ts'
+import {
+  defaultSessionPolicy,
+  type SessionPolicy,
+  type TaskReporting,
+} from '../session/initiator-role/initiator-policy.ts'
+import type { Digest, DigestPreferences } from '../session/initiator-role/initiator-preferences.ts'
 import { defaultTargetLimits, type TargetLimits } from '../session/limits.ts'
 import type { DiskBehaviour } from './disk.ts'
 import { type NetworkBehaviour, type NetworkFault, networkFaults } from './network-behaviour.ts'

@@ -1,5 +1,5 @@
 import { Prng } from '../base/prng.ts'
-import type { Closure } from '../session/initiator-events.ts'
+import type { Closure } from '../session/initiator-role/initiator-events.ts'
 import type { RecoveryCounters } from '../session/recovery-counters.ts'
 import { SECTOR_BYTES, SimDisk } from './disk.ts'
 import { EventQueue } from './event-queue.ts'

@@ -1,7 +1,11 @@
 import { TaskManagementFunction } from '../pdu/codes.ts'
 import { decodeSense, SenseKey } from '../scsi/sense.ts'
 import { ScsiStatus } from '../scsi/status.ts'
-import { ScsiRequest, type ScsiResult, type ScsiStatusResult } from '../session/scsi-request.ts'
+import {
+  ScsiRequest,
+  type ScsiResult,
+  type ScsiStatusResult,
+} from '../session/initiator-role/scsi-request.ts'
 import { Attentions } from './attentions.ts'
 import { type Command, type CommandStep, makeCommand, shownBy } from './commands.ts'
 import type { EventQueue } from './event-queue.ts'

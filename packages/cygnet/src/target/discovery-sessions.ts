@@ -1,9 +1,9 @@
 import { AssertionError } from '../base/assert.ts'
 import { LoginStatus } from '../pdu/login-status.ts'
 import type { Nexus } from '../scsi/task.ts'
-import type { LoginIdentity, LoginRefusal, SessionHome } from '../session/target-host.ts'
-import { refuse } from '../session/target-host.ts'
-import type { TargetSession } from '../session/target-session.ts'
+import type { LoginIdentity, LoginRefusal, SessionHome } from '../session/target-role/target-host.ts'
+import { refuse } from '../session/target-role/target-host.ts'
+import type { TargetSession } from '../session/target-role/target-session.ts'
 
 const noScsi = (): never => {
   throw new AssertionError('a SCSI request in a discovery session')

@@ -1,11 +1,16 @@
-import { MemoryBudget } from '../session/memory-budget.ts'
+import { MemoryBudget } from '../session/target-role/memory-budget.ts'
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { LoginStatus } from '../pdu/login-status.ts'
 import { defaultTargetLimits } from '../session/limits.ts'
-import type { LoginIdentity, LoginRefusal, SessionHome, TargetHost } from '../session/target-host.ts'
-import type { SessionConnection } from '../session/session-connections.ts'
-import { TargetSession } from '../session/target-session.ts'
+import type {
+  LoginIdentity,
+  LoginRefusal,
+  SessionHome,
+  TargetHost,
+} from '../session/target-role/target-host.ts'
+import type { SessionConnection } from '../session/target-role/session-connections.ts'
+import { TargetSession } from '../session/target-role/target-session.ts'
 import type { AccessRule } from './access.ts'
 import { parseAddressRange } from './address-range.ts'
 import { IscsiTarget } from './iscsi-target.ts'

@@ -4,9 +4,14 @@ import { LoginStatus } from '../pdu/login-status.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
 import type { AccessState } from '../scsi/target-port-groups.ts'
 import type { Nexus } from '../scsi/task.ts'
-import type { LoginIdentity, LoginRefusal, SessionClosure, SessionHome } from '../session/target-host.ts'
-import { refuse } from '../session/target-host.ts'
-import type { TargetSession } from '../session/target-session.ts'
+import type {
+  LoginIdentity,
+  LoginRefusal,
+  SessionClosure,
+  SessionHome,
+} from '../session/target-role/target-host.ts'
+import { refuse } from '../session/target-role/target-host.ts'
+import type { TargetSession } from '../session/target-role/target-session.ts'
 import { type AccessRule, type Applicant, addressOf, findAccess } from './access.ts'
 import { type AuthPolicy, noAuthentication } from './auth-policy.ts'
 import { NexusPort } from './nexus-port.ts'

@@ -5,7 +5,7 @@ import type { AdditionalSense } from '../scsi/additional-sense.ts'
 import { encodePendingEvent } from '../scsi/pending-event.ts'
 import type { Nexus, ScsiTask } from '../scsi/task.ts'
 import { REPORT_LUNS_LUN } from '../session/lun-number.ts'
-import type { ScsiPort } from '../session/target-host.ts'
+import type { ScsiPort } from '../session/target-role/target-host.ts'
 
 /** These keep no state: one serves every nexus. */
 const noUnit: LogicalUnit = new NoUnit()

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
-import type { TargetHost } from '../session/target-host.ts'
-import type { TargetSession } from '../session/target-session.ts'
+import type { TargetHost } from '../session/target-role/target-host.ts'
+import type { TargetSession } from '../session/target-role/target-session.ts'
 import { type AuthPolicy, noAuthentication } from './auth-policy.ts'
 import { DiscoverySessions } from './discovery-sessions.ts'
 import type { IscsiTarget } from './iscsi-target.ts'

@@ -9,9 +9,9 @@ import type {
   SessionClosure,
   SessionHome,
   TargetHost,
-} from '../session/target-host.ts'
-import { redirect, refuse } from '../session/target-host.ts'
-import type { TargetSession } from '../session/target-session.ts'
+} from '../session/target-role/target-host.ts'
+import { redirect, refuse } from '../session/target-role/target-host.ts'
+import type { TargetSession } from '../session/target-role/target-session.ts'
 import { addressOf } from './access.ts'
 import type { IscsiTarget } from './iscsi-target.ts'
 import type { AuthPolicy } from './auth-policy.ts'
