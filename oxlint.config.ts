@@ -49,9 +49,19 @@ function rulesOf(folder: Folder): Override[] {
     files: [glob],
     rules: { 'no-restricted-imports': restrictImports([layer, ...outsidePatterns(folder, exceptions)]) },
   })
+  const apartOf = (name: string): Override => {
+    const others = (folder.apart ?? []).filter((other) => other !== name)
+    const message = `${name}/ and ${others.join('/, ')}/ do not know each other (test/support/layers.ts).`
+    const apart = { regex: `/(${others.join('|')})/`, message }
+    return {
+      files: [`${path}/${name}/**`],
+      rules: { 'no-restricted-imports': restrictImports([layer, apart, ...outsidePatterns(folder, [])]) },
+    }
+  }
   const exceptions = moduleExceptions.filter((exception) => exception.path.split('/')[0] === folder.name)
   const overrides: Override[] = [
     importsOf(`${path}/**`, []),
+    ...(folder.apart ?? []).map(apartOf),
     ...exceptions.map((exception) => importsOf(`${source}/${exception.path}/**`, [exception.module])),
   ]
   if (!folder.usesNode) {

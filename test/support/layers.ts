@@ -10,6 +10,8 @@ export interface Folder {
   readonly never?: readonly string[]
   /** Folders of the same layer that this one may use. */
   readonly also?: readonly string[]
+  /** Folders in it that must not know each other. Their tests may. */
+  readonly apart?: readonly string[]
   /** May import npm packages. */
   readonly packages: boolean
   /** Is Node's side of the ports: may use Node's modules, the machine's clock and timers, randomness and `process`. */
@@ -20,7 +22,13 @@ export const folders: readonly Folder[] = [
   { name: 'base', layer: 0, packages: false, usesNode: false },
   { name: 'pdu', layer: 1, packages: false, usesNode: false },
   { name: 'scsi', layer: 1, packages: false, usesNode: false },
-  { name: 'session', layer: 2, packages: false, usesNode: false },
+  {
+    name: 'session',
+    layer: 2,
+    apart: ['target-role', 'initiator-role'],
+    packages: false,
+    usesNode: false,
+  },
   { name: 'store', layer: 2, packages: true, usesNode: false },
   { name: 'device', layer: 3, never: ['pdu', 'session'], packages: false, usesNode: false },
   { name: 'target', layer: 4, packages: true, usesNode: false },
