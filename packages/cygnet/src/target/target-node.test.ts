@@ -302,14 +302,24 @@ describe('Appendix C SendTargets', () => {
     peer.finish()
   })
 
-  test('a normal session is told of its own target, and All is not allowed', () => {
+  test('a normal session is told of its own target, whatever it asks for', () => {
     const peer = connect(setUp())
     logIn(peer)
     assert.deepEqual(sendTargets(peer, ''), record(DISK))
     assert.deepEqual(sendTargets(peer, DISK), record(DISK))
     assert.deepEqual(sendTargets(peer, OTHER), [], 'it is told of no other')
-    assert.deepEqual(sendTargets(peer, 'All'), [['SendTargets', 'Reject']])
+    assert.deepEqual(sendTargets(peer, 'All'), record(DISK))
     peer.finish()
+  })
+
+  test('what is neither All nor a name nor nothing is rejected', () => {
+    for (const keys of [discovery, undefined]) {
+      const peer = connect(setUp())
+      logIn(peer, keys)
+      for (const value of ['Alle', 'A', 'all', 'iqn'])
+        assert.deepEqual(sendTargets(peer, value), [['SendTargets', 'Reject']], value)
+      peer.finish()
+    }
   })
 })
 

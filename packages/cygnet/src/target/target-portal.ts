@@ -1,5 +1,5 @@
 import { LoginStatus } from '../pdu/login-status.ts'
-import { foldIscsiName } from '../session/iscsi-name-profile.ts'
+import { peerName } from '../session/iscsi-name.ts'
 import { type Authenticator, failed } from '../session/auth/authenticator.ts'
 import type { Pair } from '../session/negotiator.ts'
 import type {
@@ -102,17 +102,17 @@ export class TargetPortal implements TargetHost {
   }
 
   /**
-   * RFC 7143 Appendix C: `All` and any name in discovery sessions only; a normal session is told of its own target, by
-   * name or by nothing. What an initiator may not log in to it does not see.
+   * RFC 7143 Appendix C: in discovery sessions, `All` targets or any one by name. A normal session is told of its own target and
+   * no other: by name, by nothing, and by `All`, which has no meaning of its own there, yet initiators in use ask so (libiscsi).
+   * Undefined where it is no name at all. What an initiator may not log in to it does not see.
    */
   sendTargets(session: TargetSession, value: string): Pair[] | undefined {
     const { identity } = session
-    if (value === 'All') {
-      if (identity.type !== 'Discovery') return undefined
+    if (value === 'All' && identity.type === 'Discovery') {
       return [...this.#node.targets.values()].flatMap((target) => this.#describe(target, identity))
     }
-    const name = value === '' ? identity.targetName : foldIscsiName(value)
-    if (name === '') return undefined
+    const name = value === '' || value === 'All' ? identity.targetName : peerName(value)
+    if (name === undefined || name === '') return undefined
     if (identity.type === 'Normal' && name !== identity.targetName) return []
     const target = this.#node.targets.get(name)
     return target ? this.#describe(target, identity) : []
