@@ -80,7 +80,7 @@ export class BufferPool {
   /** A block of at least `lengthBytes` (1..32 MiB), its content undefined. */
   take(lengthBytes: number): PooledBuffer {
     const log2 = Math.max(SMALLEST_LOG2, 32 - Math.clz32(lengthBytes - 1))
-    assert(lengthBytes > 0 && log2 <= LARGEST_LOG2, `no buffer of ${lengthBytes} bytes`)
+    if (lengthBytes <= 0 || log2 > LARGEST_LOG2) assert(false, `no buffer of ${lengthBytes} bytes`)
     const idle = this.#free[log2 - SMALLEST_LOG2]?.pop()
     const buffer = idle ?? new PooledBuffer(this, 2 ** log2)
     if (idle) this.#idleBytes -= idle.bytes.length

@@ -44,7 +44,7 @@ export class CheckerStore extends FilterStore {
   }
 
   override write(slices: readonly Uint8Array[], offset: number, flags: number, done: Done): void {
-    assert((flags & ~KNOWN_WRITE_FLAGS) === 0, `unknown write flags ${flags}`)
+    if ((flags & ~KNOWN_WRITE_FLAGS) !== 0) assert(false, `unknown write flags ${flags}`)
     this.inner.write(slices, offset, flags, this.#begin('write', offset, totalLength(slices), done))
   }
 
@@ -78,15 +78,16 @@ export class CheckerStore extends FilterStore {
   }
 
   #begin(name: StoreOperation, offset: number, lengthBytes: number, done: Done): Done {
-    assert(!this.#closed, `${name} after close`)
-    assert(
-      Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(lengthBytes) && lengthBytes >= 0,
-      `${name} of the range ${offset}+${lengthBytes}`,
-    )
-    assert(
-      offset + lengthBytes <= this.geometry.sizeBytes,
-      `${name} of ${offset}+${lengthBytes} in a store of ${this.geometry.sizeBytes}`,
-    )
+    const isInside =
+      Number.isSafeInteger(offset) &&
+      offset >= 0 &&
+      Number.isSafeInteger(lengthBytes) &&
+      lengthBytes >= 0 &&
+      offset + lengthBytes <= this.geometry.sizeBytes
+    // Words are made for what is wrong only: this runs with every I/O.
+    if (this.#closed) assert(false, `${name} after close`)
+    if (!isInside)
+      assert(false, `${name} of ${offset}+${lengthBytes} in a store of ${this.geometry.sizeBytes}`)
     this.#underWay++
     const operation = this.#idle.pop() ?? new CheckedOperation(this.#finished)
     return operation.begin(name, offset, lengthBytes, done)
@@ -120,7 +121,7 @@ class CheckedOperation {
 
   readonly #complete = (error: StoreError | undefined): void => {
     const done = this.#done
-    assert(done !== undefined, `the store completed a ${this.#name} twice`)
+    if (done === undefined) return assert(false, `the store completed a ${this.#name} twice`)
     if (error !== undefined) this.#checkError(error)
     this.#done = undefined
     this.#finished(this)

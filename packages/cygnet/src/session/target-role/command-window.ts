@@ -12,6 +12,9 @@ import { type Serial32, serialAdd, serialLess } from '../../base/serial32.ts'
  */
 export class CommandWindow<Command> {
   readonly #depth: number
+  /** The command with ExpCmdSN: on one connection that is the way of them all. */
+  #first: Command | undefined
+  /** Commands behind a gap. */
   readonly #held = new Map<Serial32, Command>()
   /** CmdSNs that count as received although no command came (an aborted one that was lost, §7.11). */
   readonly #plugged = new Set<Serial32>()
@@ -42,18 +45,18 @@ export class CommandWindow<Command> {
   /** Takes a non-immediate command; false where it must be ignored: outside the window, or a duplicate. */
   accept(cmdSN: Serial32, command: Command): boolean {
     if (!this.accepts(cmdSN)) return false
-    this.#held.set(cmdSN, command)
+    if (cmdSN === this.#expCmdSN) this.#first = command
+    else this.#held.set(cmdSN, command)
     return true
   }
 
   /** The next command in order, or undefined while there is a gap. */
   next(): Command | undefined {
-    const command = this.#held.get(this.#expCmdSN)
+    const command = this.#first
     if (command === undefined) return undefined
-    this.#held.delete(this.#expCmdSN)
-    this.#expCmdSN = serialAdd(this.#expCmdSN, 1)
+    this.#first = undefined
     this.#active++
-    this.#passPlugged()
+    this.#advance()
     return command
   }
 
@@ -66,8 +69,8 @@ export class CommandWindow<Command> {
   /** Treats `cmdSN` as received (RFC 7143 §11.6.1 b); false where it is outside the window. */
   plug(cmdSN: Serial32): boolean {
     if (!this.accepts(cmdSN)) return false
-    this.#plugged.add(cmdSN)
-    this.#passPlugged()
+    if (cmdSN === this.#expCmdSN) this.#advance()
+    else this.#plugged.add(cmdSN)
     return true
   }
 
@@ -82,23 +85,33 @@ export class CommandWindow<Command> {
     return (
       !serialLess(cmdSN, this.#expCmdSN) &&
       !serialLess(this.maxCmdSN, cmdSN) &&
-      !this.#held.has(cmdSN) &&
-      !this.#plugged.has(cmdSN)
+      (cmdSN === this.#expCmdSN
+        ? this.#first === undefined
+        : !this.#held.has(cmdSN) && !this.#plugged.has(cmdSN))
     )
   }
 
-  #passPlugged(): void {
-    while (this.#plugged.delete(this.#expCmdSN)) this.#expCmdSN = serialAdd(this.#expCmdSN, 1)
+  /** ExpCmdSN has been received: goes on to the next number that has not. */
+  #advance(): void {
+    do this.#expCmdSN = serialAdd(this.#expCmdSN, 1)
+    while (this.#plugged.size > 0 && this.#plugged.delete(this.#expCmdSN))
+    if (this.#held.size === 0) return
+    this.#first = this.#held.get(this.#expCmdSN)
+    this.#held.delete(this.#expCmdSN)
   }
 
-  /** Commands behind a gap. */
+  /** Commands that have not been delivered. */
   get heldCount(): number {
-    return this.#held.size
+    return this.#held.size + (this.#first === undefined ? 0 : 1)
   }
 
-  /** Forgets commands behind a gap, as if they had not come: their connection is gone (§11.14). */
+  /** Forgets commands that have not been delivered, as if they had not come: their connection is gone (§11.14). */
   discard(isGone: (command: Command) => boolean): Command[] {
     const gone: Command[] = []
+    if (this.#first !== undefined && isGone(this.#first)) {
+      gone.push(this.#first)
+      this.#first = undefined
+    }
     for (const [cmdSN, command] of [...this.#held]) {
       if (!isGone(command)) continue
       this.#held.delete(cmdSN)
@@ -107,10 +120,12 @@ export class CommandWindow<Command> {
     return gone
   }
 
-  /** Commands that wait behind a gap; for the end of a session. */
+  /** Takes commands that have not been delivered; for the end of a session. */
   takeHeld(): Command[] {
     const held = [...this.#held.values()]
+    if (this.#first !== undefined) held.unshift(this.#first)
     this.#held.clear()
+    this.#first = undefined
     return held
   }
 }
