@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { UnitIdentity } from '../device/disk-inquiry.ts'
+import type { UnitIdentity } from '../device/identity-pages.ts'
 
 /**
  * What a logical unit is recognised by, from the target's name and the LUN alone, so that it survives restarts, moves

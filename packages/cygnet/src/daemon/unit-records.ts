@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import type { Logger } from 'pino'
 import { hex } from '../base/bytes.ts'
 import { CygnetError } from '../base/errors.ts'
-import type { UnitIdentity } from '../device/disk-inquiry.ts'
+import type { UnitIdentity } from '../device/identity-pages.ts'
 import { StateFile } from '../runtime/state-file.ts'
 import type { OpenDisk } from './disks.ts'
 

@@ -3,24 +3,19 @@ import { get32 } from '../scsi/fields.ts'
 import { DeviceType, encodeInquiry, iscsiVersionDescriptor, VersionDescriptor } from '../scsi/inquiry.ts'
 import type { CopyActions } from '../scsi/third-party-copy-page.ts'
 import { encodeThirdPartyCopy } from '../scsi/third-party-copy-page.ts'
-import type { BlockLimits, Designator } from '../scsi/vpd.ts'
+import type { BlockLimits } from '../scsi/vpd.ts'
 import {
   encodeBlockCharacteristics,
   encodeBlockLimits,
-  encodeDeviceIdentification,
-  encodeExtendedInquiry,
-  encodeModePagePolicy,
   encodeProvisioning,
-  encodeScsiPorts,
-  encodeSerialNumber,
   encodeSupportedPages,
-  portDesignators,
-  unitDesignators,
   VpdPage,
 } from '../scsi/vpd.ts'
 import type { Nexus } from '../scsi/task.ts'
 import { ATOMIC_BLOCKS } from './atomic-writes.ts'
 import type { DiskMedium } from './disk-medium.ts'
+import type { UnitIdentity } from './identity-pages.ts'
+import { identityPages } from './identity-pages.ts'
 import type { Operation } from './operation.ts'
 import type { InquirySource } from './primary-commands.ts'
 import type { TargetPortGroups } from './target-port-groups.ts'
@@ -35,24 +30,7 @@ export const WRITE_SAME_BLOCKS = 32 * 1024
 /** Where a longer transfer brings nothing more. */
 const OPTIMAL_TRANSFER_BYTES = 1024 * 1024
 
-/** Who a logical unit is, for as long as its data lives. */
-export interface UnitIdentity {
-  /** Printable ASCII, 1 to 64 characters. */
-  readonly serialNumber: string
-  /** NAA identifier, 8 bytes, or 16 where it begins with 6. */
-  readonly naa: Uint8Array
-  /** T10 vendor identification, up to 8 characters. Default `CYGNET`. */
-  readonly vendor?: string
-  /** Up to 16 characters. */
-  readonly product?: string
-  /** Up to 4 characters. */
-  readonly revision?: string
-}
-
 const PERIPHERAL = DeviceType.block
-
-/** What a target port's name has behind the target's. */
-const PORT_TAG = /,t,0x[0-9a-f]+$/i
 
 /** TPGS. */
 const IMPLICIT_AND_EXPLICIT = 3
@@ -86,11 +64,7 @@ export class DiskInquiry implements InquirySource {
     const { store } = medium
     this.#pages = new Map<number, (nexus: Nexus) => Uint8Array>([
       [VpdPage.supportedPages, () => encodeSupportedPages(PERIPHERAL, [...this.#pages.keys()])],
-      [VpdPage.unitSerialNumber, () => encodeSerialNumber(PERIPHERAL, identity.serialNumber)],
-      [VpdPage.deviceIdentification, (nexus) => this.#identification(nexus)],
-      [VpdPage.extendedInquiry, () => encodeExtendedInquiry(PERIPHERAL, store.can.volatileCache)],
-      [VpdPage.modePagePolicy, () => encodeModePagePolicy(PERIPHERAL)],
-      [VpdPage.scsiPorts, (nexus) => encodeScsiPorts(PERIPHERAL, this.#ports(nexus))],
+      ...identityPages(PERIPHERAL, identity, portGroups, store.can.volatileCache),
       [
         VpdPage.thirdPartyCopy,
         () => encodeThirdPartyCopy(PERIPHERAL, this.#copyActions(), Math.log2(medium.blockBytes)),
@@ -124,29 +98,6 @@ export class DiskInquiry implements InquirySource {
 
   page(page: number, nexus: Nexus): Uint8Array | undefined {
     return this.#pages.get(page)?.(nexus)
-  }
-
-  /** What identifies the unit itself. */
-  get unitDesignators(): readonly Designator[] {
-    const { naa, vendor, serialNumber } = this.#identity
-    return unitDesignators({ naa, vendor, serialNumber })
-  }
-
-  /** Every portal group is a target port. */
-  #ports({ targetPortName }: Nexus): ReadonlyMap<number, string> {
-    const tagOf = (group: number): string => `,t,0x${group.toString(16).padStart(4, '0')}`
-    return new Map(
-      this.#portGroups.groups.map((group) => [group, targetPortName.replace(PORT_TAG, tagOf(group))]),
-    )
-  }
-
-  #identification(nexus: Nexus): Uint8Array {
-    const { targetPortName, relativeTargetPortId } = nexus
-    const targetName = targetPortName.replace(PORT_TAG, '')
-    return encodeDeviceIdentification(PERIPHERAL, [
-      ...this.unitDesignators,
-      ...portDesignators({ targetPortName, targetName, relativeTargetPortId }),
-    ])
   }
 
   #limits(): BlockLimits {

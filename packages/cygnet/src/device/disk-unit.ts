@@ -20,7 +20,6 @@ import { diskCommands } from './disk-commands.ts'
 import { CopyTokens } from './copy-tokens.ts'
 import { CopyUnits } from './copy-units.ts'
 import { ExtendedCopy } from './extended-copy.ts'
-import type { UnitIdentity } from './disk-inquiry.ts'
 import { DiskInquiry, mayUseAca } from './disk-inquiry.ts'
 import { DiskLbaStatus } from './disk-lba-status.ts'
 import { DiskMedium } from './disk-medium.ts'
@@ -31,6 +30,8 @@ import { DiskVerify } from './disk-verify.ts'
 import { DiskXor } from './disk-xor.ts'
 import { LogPages } from './log-pages.ts'
 import { FormatUnit } from './format-unit.ts'
+import type { UnitIdentity } from './identity-pages.ts'
+import { checkIdentity, designatorsOf } from './identity-pages.ts'
 import { MediumChanges } from './medium-changes.ts'
 import { MediumDoor } from './medium-door.ts'
 import { reportLuns, requestSense } from './primary-commands.ts'
@@ -139,7 +140,7 @@ export class DiskUnit extends DeviceServer {
       { isRemovable: this.#door.isRemovable, canWriteAtomic },
       () => copyActionsOf(this.table),
     )
-    copyUnits.add(this, about.unitDesignators)
+    copyUnits.add(this, designatorsOf(options.identity))
     this.table = new CommandTable(
       diskCommands({
         about,
@@ -275,21 +276,4 @@ function checkSize(sizeBytes: number, blockBytes: number): void {
     `The image is ${sizeBytes} bytes, which is not a whole number of ${blockBytes}-byte blocks: make it a multiple ` +
       `with "truncate -s ${nextBytes} IMAGE"${blockBytes > 512 ? ', or use 512-byte blocks' : ''}.`,
   )
-}
-
-function checkIdentity(identity: UnitIdentity): void {
-  const { naa, serialNumber } = identity
-  const naaBytes = naa[0] !== undefined && naa[0] >>> 4 === 6 ? 16 : 8
-  if (naa.length !== naaBytes) {
-    throw new CygnetError(
-      'ERR_DISK_IDENTITY',
-      `The NAA identifier has ${naa.length} bytes; give ${naaBytes}.`,
-    )
-  }
-  if (!/^[\x20-\x7e]{1,64}$/.test(serialNumber)) {
-    throw new CygnetError(
-      'ERR_DISK_IDENTITY',
-      `The serial number ${JSON.stringify(serialNumber)} does not fit: give 1 to 64 printable ASCII characters.`,
-    )
-  }
 }
