@@ -229,6 +229,9 @@ describe('a target that lies at level 0', () => {
       const one = requests[request](pair)
       pair.run()
       assert.equal(one.result?.kind === 'failed' && one.result.code, code, JSON.stringify(one.result))
+      // What ends the session with all of its tasks is told to each of them.
+      if (code === 'TASK_LOST')
+        assert.match(one.result?.kind === 'failed' ? one.result.message : '', /is not known\. .*target/)
       // The session goes on, if need be by being opened again.
       pair.advance(5000)
       pair.fate = () => 'pass'

@@ -551,7 +551,10 @@ export class InitiatorSession implements SessionParts {
     this.#phase = this.#mayReopen ? 'reopening' : 'closing'
     this.#connections.abandon()
     this.management.failAll(failure)
-    this.#replay.replay(this.tasks.all().filter((task) => task.state !== 'waiting'))
+    this.#replay.replay(
+      this.tasks.all().filter((task) => task.state !== 'waiting'),
+      failure,
+    )
     if (this.#phase === 'reopening') {
       this.#outbox.emit({ kind: 'session-lost', failure })
       this.#reopening.begin(failure, waitSeconds)

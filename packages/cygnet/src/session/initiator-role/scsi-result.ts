@@ -98,10 +98,12 @@ export const taskTimedOut = failure(
   'TASK_TIMEOUT',
   'The target did not answer in time, and the task was aborted: look whether it is overloaded, or allow more time.',
 )
-export const taskLost = failure(
-  'TASK_LOST',
-  'The session was lost while the command was on its way: whether it was executed is not known.',
-)
+/** `cause`: what the session was lost by, where it was. */
+export const taskLost = (cause: Closure | undefined): ScsiFailure =>
+  failure(
+    'TASK_LOST',
+    `The session was lost while the command was on its way: whether it was executed is not known.${cause ? ` ${cause.message}` : ''}`,
+  )
 export const dataLost = failure(
   'DATA_LOST',
   'A part of the data was spoiled on its way, and the target does not send it again: repeat the command.',

@@ -1,3 +1,4 @@
+import type { Closure } from './initiator-events.ts'
 import type { SessionPolicy } from './initiator-policy.ts'
 import type { InitiatorTask } from './initiator-task.ts'
 import type { InitiatorTasks } from './initiator-tasks.ts'
@@ -30,8 +31,9 @@ export class TaskReplay {
     this.#outbox = outbox
   }
 
-  replay(tasks: readonly InitiatorTask[]): void {
-    this.#session.tasks.replay(tasks, (task) => this.#refusalOf(task))
+  /** `cause`: what the session was lost by, where that is why. */
+  replay(tasks: readonly InitiatorTask[], cause?: Closure): void {
+    this.#session.tasks.replay(tasks, (task) => this.#refusalOf(task, cause))
   }
 
   /** The target would not reassign it. Whatever has become of it there, it ends, before it may be sent again. */
@@ -48,7 +50,7 @@ export class TaskReplay {
   }
 
   /** Why a task does not start anew; undefined: it does. */
-  #refusalOf(task: InitiatorTask): ScsiResult | undefined {
+  #refusalOf(task: InitiatorTask, cause: Closure | undefined): ScsiResult | undefined {
     const { policy, counters, isOpen } = this.#session
     if (task.endCode !== undefined) return task.endResult
     if (task.request.replay === 'safe' && task.replays < policy.replayLimit && isOpen) {
@@ -57,6 +59,6 @@ export class TaskReplay {
       return undefined
     }
     counters.taskNotReplayed++
-    return taskLost
+    return taskLost(cause)
   }
 }
