@@ -45,6 +45,22 @@ function segment({
   return bytes
 }
 
+/** Of bytes, with offsets into the first blocks. */
+function byteSegment(
+  bytes: number,
+  { from = 0, to = 32 }: Segment,
+  offsets: readonly [number, number] = [0, 0],
+) {
+  const descriptor = new Uint8Array(32)
+  descriptor.set([0x0a, 0, 0, 28])
+  set32(descriptor, 8, bytes)
+  set64(descriptor, 12, from)
+  set64(descriptor, 20, to)
+  set16(descriptor, 28, offsets[0])
+  set16(descriptor, 30, offsets[1])
+  return descriptor
+}
+
 const size = (parts: readonly Uint8Array[]): number => parts.reduce((sum, { length }) => sum + length, 0)
 
 function lid1(
@@ -132,6 +148,33 @@ describe('EXTENDED COPY', () => {
     )
     assert.deepEqual(two.store.bytes.subarray(8192, 16_384), one.store.bytes.subarray(4096, 12_288))
     assert.equal(senseOf(copy(one, lid1(targets, [segment({ ...ends, blocks: 7 })]))), 'a/0d02')
+  })
+
+  it('copies bytes, as long as they are whole blocks', () => {
+    const disk = new TestDisk(64)
+    disk.store.bytes.set(pattern(16 * 512))
+    const segments = [byteSegment(1024, { to: 32 }), segment({ blocks: 1, to: 34 }), byteSegment(0, {})]
+    assert.equal(senseOf(copy(disk, lid1([target()], segments))), 'status 0')
+    const expected = Buffer.concat([pattern(1024), pattern(512)])
+    assert.deepEqual(Buffer.from(disk.store.bytes.subarray(32 * 512, 35 * 512)), expected)
+    const shifted = lid1([target()], [byteSegment(512, { from: 1, to: 40 }, [1024, 512])])
+    assert.equal(senseOf(copy(disk, shifted)), 'status 0')
+    assert.deepEqual(disk.store.bytes.subarray(41 * 512, 42 * 512), disk.store.bytes.subarray(1536, 2048))
+    for (const odd of [
+      byteSegment(1000, {}),
+      byteSegment(512, {}, [1, 0]),
+      byteSegment(512, {}, [0, 511]),
+      byteSegment(512, { to: 64 }),
+    ])
+      assert.equal(senseOf(copy(disk, lid1([target()], [odd]))), 'a/0d02')
+    const list = lid1([target()], [byteSegment(512, {})])
+    list[51] = 24
+    assert.deepEqual(copy(disk, list).sense?.field, { in: 'parameters', byte: 50, bit: 7 })
+    const header = 16 + 32
+    assert.equal(
+      senseOf(copy(disk, lid1([target()], [byteSegment(512, {})]).subarray(0, header + 28))),
+      '5/1a00',
+    )
   })
 
   it('takes long segments in pieces, and stops between them when its command is aborted', () => {
@@ -273,7 +316,7 @@ describe('results of EXTENDED COPY', () => {
   it('include what a list may have', () => {
     const { data } = status1(new TestDisk(64), 3)
     assert.deepEqual([get16(data, 8), get16(data, 10), data[37]], [16, 64, 9])
-    assert.deepEqual([...data.subarray(43)], [2, 0x02, 0xe4])
+    assert.deepEqual([...data.subarray(43)], [3, 0x02, 0x0a, 0xe4])
   })
 
   it('page 8Fh names every service action', () => {

@@ -118,10 +118,13 @@ export class ExtendedCopy {
     if (!source || !destination) return undefined
     const from = source.unit.blockSizeBytes
     const to = destination.unit.blockSizeBytes
-    const lengthBytes = segment.blocks * (segment.countsDestination ? to : from)
-    const sourceOffset = segment.sourceLba * from
-    const destinationOffset = segment.destinationLba * to
+    const unitBytes = { sourceBlocks: from, destinationBlocks: to, bytes: 1 }[segment.unit]
+    const lengthBytes = segment.length * unitBytes
+    const sourceOffset = segment.sourceLba * from + segment.sourceByteOffset
+    const destinationOffset = segment.destinationLba * to + segment.destinationByteOffset
+    // Whole blocks: that is our DATA SEGMENT GRANULARITY.
     if (lengthBytes % from !== 0 || lengthBytes % to !== 0) return undefined
+    if (sourceOffset % from !== 0 || destinationOffset % to !== 0) return undefined
     if (sourceOffset + lengthBytes > source.unit.blocks * from) return undefined
     if (destinationOffset + lengthBytes > destination.unit.blocks * to) return undefined
     return { source, sourceOffset, destination, destinationOffset, lengthBytes }

@@ -22,13 +22,21 @@ export const CopyInAction = {
 export const COPY_TARGETS_LIMIT = 16
 export const COPY_SEGMENTS_LIMIT = 64
 const TARGET_BYTES = 32
-const SEGMENT_BYTES = 28
+const BLOCKS_BYTES = 28
+const BYTES_BYTES = 32
 /** Most bytes of descriptors in one list. */
-export const COPY_DESCRIPTORS_BYTES = COPY_TARGETS_LIMIT * TARGET_BYTES + COPY_SEGMENTS_LIMIT * SEGMENT_BYTES
+export const COPY_DESCRIPTORS_BYTES = COPY_TARGETS_LIMIT * TARGET_BYTES + COPY_SEGMENTS_LIMIT * BLOCKS_BYTES
 
-/** Identification descriptor CSCD descriptor, and block device to block device copy: what there is of descriptor types. */
+/** Identification descriptor CSCD descriptor, and copies from block device to block device, of blocks or of bytes. */
 export const IDENTIFICATION_TARGET = 0xe4
 export const BLOCK_TO_BLOCK = 0x02
+export const BLOCK_OFFSET_TO_BLOCK_OFFSET = 0x0a
+/** What there is of descriptor types, in order. */
+export const COPY_DESCRIPTOR_TYPES = [
+  BLOCK_TO_BLOCK,
+  BLOCK_OFFSET_TO_BLOCK_OFFSET,
+  IDENTIFICATION_TARGET,
+] as const
 
 /** Identifies a logical unit. */
 export interface CopyTarget {
@@ -40,11 +48,14 @@ export interface CopySegment {
   /** Indexes of targets. */
   readonly source: number
   readonly destination: number
-  readonly blocks: number
-  /** DC: `blocks` are the destination's. */
-  readonly countsDestination: boolean
+  readonly length: number
+  /** What `length` counts: blocks of one side (DC), or bytes. */
+  readonly unit: 'sourceBlocks' | 'destinationBlocks' | 'bytes'
   readonly sourceLba: number
   readonly destinationLba: number
+  /** Where in these blocks it begins. */
+  readonly sourceByteOffset: number
+  readonly destinationByteOffset: number
 }
 
 export interface CopyList {
@@ -154,23 +165,32 @@ function decodeTargets(list: Uint8Array, from: number, end: number): readonly Co
 /*
  * Block device to block device (SPC-4 §6.4.6.3): 0 02h   1 DC(1) CAT(0)   2 LENGTH (2) = 18h   4 SOURCE (2)   6 DESTINATION (2)
  *   10 NUMBER OF BLOCKS (2)   12 SOURCE LBA (8)   20 DESTINATION LBA (8)
+ * Block device with offset to the like (§6.4.6.12): 0 0Ah   1 CAT(0)   2 LENGTH (2) = 1Ch   4 SOURCE (2)   6 DESTINATION (2)
+ *   8 NUMBER OF BYTES (4)   12 SOURCE LBA (8)   20 DESTINATION LBA (8)   28 SOURCE BYTE OFFSET (2)   30 DESTINATION BYTE OFFSET (2)
  */
 function decodeSegments(list: Uint8Array, from: number, end: number): readonly CopySegment[] | SenseData {
-  if ((end - from) / SEGMENT_BYTES > COPY_SEGMENTS_LIMIT) {
-    return illegalRequest(AdditionalSense.tooManySegmentDescriptors)
-  }
   const segments: CopySegment[] = []
-  for (let at = from; at < end; at += SEGMENT_BYTES) {
-    if (list[at] !== BLOCK_TO_BLOCK) return illegalRequest(AdditionalSense.unsupportedSegmentType)
-    if (at + SEGMENT_BYTES > end) return LENGTH_ERROR
-    if (get16(list, at + 2) !== SEGMENT_BYTES - 4) return invalidParameterField(at + 2, 7)
+  let sizeBytes = 0
+  for (let at = from; at < end; at += sizeBytes) {
+    if (segments.length === COPY_SEGMENTS_LIMIT) {
+      return illegalRequest(AdditionalSense.tooManySegmentDescriptors)
+    }
+    const type = get8(list, at)
+    const isOfBytes = type === BLOCK_OFFSET_TO_BLOCK_OFFSET
+    if (type !== BLOCK_TO_BLOCK && !isOfBytes) return illegalRequest(AdditionalSense.unsupportedSegmentType)
+    sizeBytes = isOfBytes ? BYTES_BYTES : BLOCKS_BYTES
+    if (at + sizeBytes > end) return LENGTH_ERROR
+    if (get16(list, at + 2) !== sizeBytes - 4) return invalidParameterField(at + 2, 7)
+    const countsDestination = (get8(list, at + 1) & 2) !== 0
     segments.push({
       source: get16(list, at + 4),
       destination: get16(list, at + 6),
-      blocks: get16(list, at + 10),
-      countsDestination: (get8(list, at + 1) & 2) !== 0,
+      length: isOfBytes ? get32(list, at + 8) : get16(list, at + 10),
+      unit: isOfBytes ? 'bytes' : countsDestination ? 'destinationBlocks' : 'sourceBlocks',
       sourceLba: get64(list, at + 12),
       destinationLba: get64(list, at + 20),
+      sourceByteOffset: isOfBytes ? get16(list, at + 28) : 0,
+      destinationByteOffset: isOfBytes ? get16(list, at + 30) : 0,
     })
   }
   return segments
@@ -255,8 +275,7 @@ export function encodeCopyStatusLid4(
 
 /** OPERATING PARAMETERS (SPC-4 §6.28). `concurrent`: copies at the same time. `granularityExponent`: of bytes, as a power of two. */
 export function encodeCopyParameters(concurrent: number, granularityExponent: number): Uint8Array {
-  const types = [BLOCK_TO_BLOCK, IDENTIFICATION_TARGET]
-  const bytes = new Uint8Array(44 + types.length)
+  const bytes = new Uint8Array(44 + COPY_DESCRIPTOR_TYPES.length)
   set32(bytes, 0, bytes.length - 4)
   // SNLID: a command may have no list identifier.
   bytes[4] = 1
@@ -267,7 +286,7 @@ export function encodeCopyParameters(concurrent: number, granularityExponent: nu
   set16(bytes, 34, concurrent)
   bytes[36] = Math.min(concurrent, 0xff)
   bytes[37] = granularityExponent
-  bytes[43] = types.length
-  bytes.set(types, 44)
+  bytes[43] = COPY_DESCRIPTOR_TYPES.length
+  bytes.set(COPY_DESCRIPTOR_TYPES, 44)
   return bytes
 }

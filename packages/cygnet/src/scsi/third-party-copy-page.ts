@@ -1,9 +1,8 @@
 import {
-  BLOCK_TO_BLOCK,
+  COPY_DESCRIPTOR_TYPES,
   COPY_DESCRIPTORS_BYTES,
   COPY_SEGMENTS_LIMIT,
   COPY_TARGETS_LIMIT,
-  IDENTIFICATION_TARGET,
 } from './copy.ts'
 import { set16, set32 } from './fields.ts'
 import { newPage, VpdPage } from './vpd.ts'
@@ -61,7 +60,10 @@ export function encodeThirdPartyCopy(
   const descriptors = [
     supportedCommands(actions),
     parameterData(),
-    descriptor(Descriptor.supportedDescriptors, Uint8Array.of(2, BLOCK_TO_BLOCK, IDENTIFICATION_TARGET)),
+    descriptor(
+      Descriptor.supportedDescriptors,
+      Uint8Array.of(COPY_DESCRIPTOR_TYPES.length, ...COPY_DESCRIPTOR_TYPES),
+    ),
     generalCopy(granularityExponent),
   ]
   const bytes = newPage(
