@@ -1,11 +1,10 @@
-import { get8 } from '../scsi/fields.ts'
 import { Opcode, ServiceAction } from '../scsi/opcodes.ts'
 import type { AtomicWrites } from './atomic-writes.ts'
 import { writeAtomicRow } from './atomic-writes.ts'
 import type { CopyTokens } from './copy-tokens.ts'
 import { tokenCommands } from './copy-tokens.ts'
 import type { Command } from './command-table.ts'
-import { CommandFlag } from './command-table.ts'
+import { CommandFlag, family } from './command-table.ts'
 import { diagnosticCommands, Diagnostics } from './diagnostics.ts'
 import type { DiskAtomic } from './disk-atomic.ts'
 import type { DiskCache } from './disk-cache.ts'
@@ -15,7 +14,6 @@ import type { DiskModes } from './disk-modes.ts'
 import type { DiskProvisioning } from './disk-provisioning.ts'
 import type { DiskReadWrite } from './disk-read-write.ts'
 import type { DiskVerify } from './disk-verify.ts'
-import type { Step } from './operation.ts'
 import type { DiskXor } from './disk-xor.ts'
 import type { ExtendedCopy } from './extended-copy.ts'
 import { copyCommands } from './extended-copy.ts'
@@ -26,7 +24,8 @@ import { logSenseRow } from './log-pages.ts'
 import type { MediumDoor } from './medium-door.ts'
 import { preventAllowRow } from './medium-door.ts'
 import { defectCommands } from './read-defect-data.ts'
-import { inquiry, reportTaskManagement, testUnitReady } from './primary-commands.ts'
+import type { PrimaryParts } from './primary-rows.ts'
+import { primaryRows } from './primary-rows.ts'
 import { reservationCommands } from './reservation-commands.ts'
 import type { Reservations } from './reservations.ts'
 import type { Sanitize } from './sanitize.ts'
@@ -36,7 +35,7 @@ import type { TargetPortGroups } from './target-port-groups.ts'
 import type { UnitInformation } from './unit-information.ts'
 import { informationCommands } from './unit-information.ts'
 
-export interface DiskParts {
+export interface DiskParts extends PrimaryParts {
   readonly about: DiskInquiry
   readonly modes: DiskModes
   readonly cache: DiskCache
@@ -61,12 +60,9 @@ export interface DiskParts {
   readonly canUnmap: boolean
   readonly reservations: Reservations
   readonly portGroups: TargetPortGroups
-  readonly reportLuns: Step
-  readonly requestSense: Step
-  readonly reportOpcodes: Step
 }
 
-const { quiet, medium, write, governs } = CommandFlag
+const { medium, write } = CommandFlag
 /** Seconds, recommended: for what answers from memory, for one transfer, for what goes over much of the medium. */
 const QUICK = 10
 const TRANSFER = 60
@@ -91,134 +87,6 @@ export const diskCommands = (parts: DiskParts): Command[] => [
   ...reservationCommands(parts.reservations),
   ...targetPortGroupCommands(parts.portGroups),
 ]
-
-/** START STOP UNIT with START = 1 and no power condition (SBC-4 §4.17). */
-const startsOnly = (cdb: Uint8Array): boolean => (get8(cdb, 4) & 0xf1) === 0x01
-
-const primaryRows = (parts: DiskParts): Command[] => [
-  {
-    name: 'TEST UNIT READY',
-    opcode: Opcode.testUnitReady,
-    usage: '00 00 00 00 00 00',
-    reservation: 'reserve',
-    flags: medium,
-    timeoutS: QUICK,
-    start: testUnitReady,
-  },
-  {
-    name: 'REQUEST SENSE',
-    opcode: Opcode.requestSense,
-    usage: '03 01 00 00 ff 00',
-    reservation: 'allowed',
-    reach: 'transitioning',
-    flags: quiet,
-    timeoutS: QUICK,
-    start: parts.requestSense,
-  },
-  {
-    name: 'INQUIRY',
-    opcode: Opcode.inquiry,
-    usage: '12 01 ff ff ff 00',
-    reservation: 'allowed',
-    reach: 'transitioning',
-    flags: quiet,
-    timeoutS: QUICK,
-    start: inquiry(parts.about),
-  },
-  {
-    name: 'MODE SELECT (6)',
-    opcode: Opcode.modeSelect6,
-    usage: parts.modes.canSave ? '15 11 00 00 ff 00' : '15 10 00 00 ff 00',
-    reservation: 'write',
-    reach: 'standby',
-    flags: governs,
-    timeoutS: QUICK,
-    start: parts.modes.select,
-  },
-  {
-    name: 'MODE SELECT (10)',
-    opcode: Opcode.modeSelect10,
-    usage: `55 ${parts.modes.canSave ? '11' : '10'} 00 00 00 00 00 ff ff 00`,
-    reservation: 'write',
-    reach: 'standby',
-    flags: governs,
-    timeoutS: QUICK,
-    start: parts.modes.select,
-  },
-  {
-    name: 'MODE SENSE (6)',
-    opcode: Opcode.modeSense6,
-    usage: '1a 08 ff ff ff 00',
-    reservation: 'read',
-    reach: 'standby',
-    flags: 0,
-    timeoutS: QUICK,
-    start: parts.modes.sense,
-  },
-  {
-    name: 'MODE SENSE (10)',
-    opcode: Opcode.modeSense10,
-    usage: '5a 18 ff ff 00 00 00 ff ff 00',
-    reservation: 'read',
-    reach: 'standby',
-    flags: 0,
-    timeoutS: QUICK,
-    start: parts.modes.sense,
-  },
-  {
-    name: 'START STOP UNIT',
-    opcode: Opcode.startStopUnit,
-    usage: parts.door.isRemovable ? '1b 01 00 0f f7 00' : '1b 01 00 0f f5 00',
-    reservation: 'write',
-    isHarmless: startsOnly,
-    flags: governs,
-    timeoutS: TRANSFER,
-    start: parts.cache.startStop,
-  },
-  {
-    name: 'REPORT LUNS',
-    opcode: Opcode.reportLuns,
-    usage: 'a0 00 ff 00 00 00 ff ff ff ff 00 00',
-    reservation: 'allowed',
-    reach: 'transitioning',
-    flags: quiet,
-    timeoutS: QUICK,
-    start: parts.reportLuns,
-  },
-  {
-    name: 'REPORT SUPPORTED OPERATION CODES',
-    opcode: Opcode.maintenanceIn,
-    serviceAction: ServiceAction.reportSupportedOperationCodes,
-    usage: 'a3 0c 87 ff ff ff ff ff ff ff 00 00',
-    reservation: 'read',
-    flags: 0,
-    timeoutS: QUICK,
-    start: parts.reportOpcodes,
-  },
-  {
-    name: 'REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS',
-    opcode: Opcode.maintenanceIn,
-    serviceAction: ServiceAction.reportSupportedTaskManagementFunctions,
-    usage: 'a3 0d 80 00 00 00 ff ff ff ff 00 00',
-    reservation: 'read',
-    flags: 0,
-    timeoutS: QUICK,
-    start: reportTaskManagement,
-  },
-]
-
-/** Rows that differ by opcode and CDB length only. FUA_NV and SYNC_NV, once defined, may be set without effect. */
-const family = (
-  base: Pick<Command, 'reservation' | 'flags' | 'timeoutS' | 'start'>,
-  rows: readonly (readonly [name: string, opcode: Opcode, usage: string, ignored?: string])[],
-): Command[] =>
-  rows.map(([name, opcode, usage, ignored]) => ({
-    ...base,
-    name,
-    opcode,
-    usage,
-    ...(ignored === undefined ? {} : { ignored }),
-  }))
 
 const mediumRows = ({ about, cache, lbaStatus, readWrite, verify }: DiskParts): Command[] => [
   ...family({ reservation: 'read', flags: medium, timeoutS: TRANSFER, start: readWrite.read }, [
