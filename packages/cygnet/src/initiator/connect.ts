@@ -37,11 +37,18 @@ interface Carrier {
   readonly executor: ScsiExecutor
   readonly session: Session
   readonly paths: () => readonly PathReport[]
+  /** False while no path works, and commands wait for one. */
+  readonly isUp: () => boolean
   close(): Promise<void>
 }
 
 /** For how long a lost session is opened again, unless the options say otherwise: the Linux kernel takes 120 s. */
 const DEFAULT_REOPEN_LIMIT_MS = 30_000
+/**
+ * With one path, a user of the disk waits for this session alone: that it is lost is noticed after ten seconds of silence, and it
+ * is tried again every second while the target is away.
+ */
+const PERSISTENT = { nopIntervalMs: 5000, nopTimeoutMs: 5000, reopenLastDelayMs: 1000 }
 
 /**
  * Logs in and brings up a disk. `where`: a URL, `iscsi://[user[%secret]@]host[:port]/iqn/lun`, or options; what
@@ -76,9 +83,9 @@ export async function connectDisk(
     ? oneSession(initiator, all, tell)
     : severalPaths(initiator, timing, { ...all, lun }, tell))
   try {
-    const { executor, session } = carrier
+    const { executor, session, isUp } = carrier
     const release = (): Promise<void> => carrier.close()
-    const disk = await ScsiDisk.open({ ...all, executor, timing, lun, release }, signal)
+    const disk = await ScsiDisk.open({ ...all, executor, timing, lun, release, isUp }, signal)
     news.add((event) => disk.report(event))
     return { disk, session, paths: carrier.paths }
   } catch (error) {
@@ -92,16 +99,21 @@ async function oneSession(
   options: SessionOptions,
   tell: (event: DeviceEvent) => void,
 ): Promise<Carrier> {
+  let isLost = false
   const session = await initiator.openSession({
     ...options,
+    limits: { ...PERSISTENT, ...options.limits },
     onRecovery: (event) => {
+      if (event.kind === 'session-lost') isLost = true
+      if (event.kind === 'session-reinstated') isLost = false
       options.onRecovery?.(event)
       const news = pathEvent(event, formatPortalAddress(session.portal))
       if (news) tell(news)
     },
   })
   void tellEnd(session, tell)
-  return { executor: session, session, paths: () => [], close: () => session.close() }
+  const isUp = (): boolean => !isLost && session.connectionCount > 0
+  return { executor: session, session, paths: () => [], isUp, close: () => session.close() }
 }
 
 async function tellEnd(session: Session, tell: (event: DeviceEvent) => void): Promise<void> {
@@ -121,7 +133,8 @@ async function severalPaths(
     await paths.close()
     throw new CygnetError('CONNECTION_LOST', 'Every path was lost as soon as it was open: try again.')
   }
-  return { executor: paths, session, paths: () => paths.reports, close: () => paths.close() }
+  const isUp = (): boolean => paths.sessions.length > 0
+  return { executor: paths, session, paths: () => paths.reports, isUp, close: () => paths.close() }
 }
 
 /** What a step of the session's recovery means to the user of a disk. */

@@ -60,6 +60,7 @@ export class FakeSession implements PathSession {
 export class Network {
   readonly timing = new FakeTiming()
   readonly events: DeviceEvent[] = []
+  listener: (event: DeviceEvent) => void = () => undefined
   readonly disks: FakeDisk[]
   /** The session of each path, the last that was opened. */
   readonly sessions: (FakeSession | undefined)[]
@@ -94,7 +95,10 @@ export class Network {
       })),
       timing: this.timing,
       waitLimitMs,
-      onEvent: (event) => this.events.push(event),
+      onEvent: (event) => {
+        this.events.push(event)
+        this.listener(event)
+      },
     })
   }
 
@@ -121,5 +125,14 @@ export const untilEvent = (network: Network, kind: DeviceEvent['kind']): Promise
       while (!network.events.some((event) => event.kind === kind)) await turn()
     })(),
   )
-export const diskOn = (paths: PathSet<FakeSession>, { timing }: Network): Promise<ScsiDisk> =>
-  ScsiDisk.open({ executor: paths, timing, lun: 0, release: () => paths.close() })
+export const diskOn = async (paths: PathSet<FakeSession>, network: Network): Promise<ScsiDisk> => {
+  const disk = await ScsiDisk.open({
+    executor: paths,
+    timing: network.timing,
+    lun: 0,
+    isUp: () => paths.sessions.length > 0,
+    release: () => paths.close(),
+  })
+  network.listener = (event) => disk.report(event)
+  return disk
+}

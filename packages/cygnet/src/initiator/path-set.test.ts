@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { Opcode } from '../scsi/opcodes.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { encodeReportLuns } from '../scsi/lun.ts'
@@ -92,9 +92,38 @@ test('and fail when that takes too long, or who waits gives up', async () => {
   await disk.read(0, 512)
   network.cut(0)
   network.cut(1)
-  // It tries to flush.
-  await network.timing.runUntil(disk.close())
+  await turn()
+  await disk.close()
+  // What a lost path does later finds that it is not wanted any more.
+  await network.timing.runUntil(turn().then(turn).then(turn))
   assert.equal(network.timing.timers, 0)
+})
+
+describe('a disk that is closed while no path is up', () => {
+  for (const [what, isLostBefore] of [
+    ['lost before', true],
+    ['lost while it waits', false],
+  ] as const) {
+    test(`${what}: it ends at once, and what waited fails`, async () => {
+      const network = two()
+      const disk = await diskOn(await network.open(), network)
+      for (const session of network.sessions) if (session && !isLostBefore) session.isStuck = true
+      const cut = (): void => [0, 1].forEach((index) => network.cut(index))
+      if (isLostBefore) {
+        cut()
+        await turn()
+      }
+      const write = disk.write(0, new Uint8Array(512))
+      write.catch(() => undefined)
+      await turn()
+      const start = network.timing.now()
+      const closing = disk.close()
+      if (!isLostBefore) cut()
+      await closing
+      assert.equal(network.timing.now() - start, 0)
+      await assert.rejects(write, { code: 'SESSION_CLOSED' })
+    })
+  }
 })
 
 test('some paths may be missing at the start; with none the first error is told', async () => {

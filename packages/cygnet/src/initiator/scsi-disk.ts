@@ -36,8 +36,10 @@ export interface ScsiDiskOptions extends ScsiUnitOptions {
   readonly readOnly?: boolean
   /** Most bytes of one command, 4 KiB or more. Default: 1 MiB, or less where the unit takes less. */
   readonly maxTransferBytes?: number
-  /** Lets go of what carries the commands. Never rejects. */
+  /** Lets go of what carries the commands: those under way fail. Never rejects. */
   readonly release?: () => Promise<void>
+  /** False while no way to the unit works, and commands wait for one. `ScsiDisk.report` tells of each change. Default: never. */
+  readonly isUp?: () => boolean
 }
 
 const DEFAULT_TRANSFER_BYTES = 1024 * 1024
@@ -59,6 +61,8 @@ export class ScsiDisk implements BlockDevice {
   #refreshing: Promise<void> | undefined
   #mustRefreshAgain = false
   #closing: Promise<void> | undefined
+  /** Ends the wait of `close`. */
+  #stopWaiting: (() => void) | undefined
 
   private constructor(options: ScsiDiskOptions, unit: ScsiUnit, facts: DiskFacts) {
     const { blockBytes } = facts.capacity
@@ -94,6 +98,10 @@ export class ScsiDisk implements BlockDevice {
   }
   get blockSizeBytes(): number {
     return this.#facts.capacity.blockBytes
+  }
+  /** False while no way to the unit works: requests wait for one. */
+  get isUp(): boolean {
+    return this.#options.isUp?.() ?? true
   }
   get readOnly(): boolean {
     return this.#options.readOnly === true || this.#facts.writeProtected
@@ -269,9 +277,11 @@ export class ScsiDisk implements BlockDevice {
 
   /** For what carries the commands: news of paths. */
   report(event: DeviceEvent): void {
+    if (!this.isUp) this.#stopWaiting?.()
     this.#events.emit(event)
   }
 
+  /** As `BlockDevice.close`. Requests that wait for a lost way to the unit are not waited for: they fail with SESSION_CLOSED. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -282,11 +292,24 @@ export class ScsiDisk implements BlockDevice {
   }
 
   async #close(): Promise<void> {
+    const settled = this.#settle()
+    await Promise.race([settled, new Promise<void>((resolve) => this.#waitNoLongerThan(resolve))])
+    await this.#options.release?.()
+    await settled
+  }
+
+  /** Until what is under way has ended, and what was written is durable. Never rejects. */
+  async #settle(): Promise<void> {
     await this.#order.idle()
     // What was not flushed before may be lost, as it may by any crash: who must know calls flush.
     if (!this.readOnly && this.#failure === undefined)
       await this.#transfers.makeDurable(0, 0, undefined).catch(() => undefined)
-    await this.#options.release?.()
+  }
+
+  /** Calls back when there is no way to the unit. */
+  #waitNoLongerThan(isLost: () => void): void {
+    this.#stopWaiting = isLost
+    if (!this.isUp) isLost()
   }
 
   /** @throws {BlockDeviceError} DEVICE_CLOSED, PAST_END, ARGUMENT_INVALID, and why the device failed */
