@@ -55,6 +55,24 @@ describe('a state file', () => {
     assert.deepEqual(seen, [1, 2, 3])
   })
 
+  it('completes each change once, also one that was made when another was completed', async () => {
+    const file = new StateFile(newPath(), UNIT)
+    const completed: string[] = []
+    await new Promise<void>((resolve) => {
+      file.set('a', 1, () => {
+        completed.push('first')
+        file.set('b', 2, () => void completed.push('second'))
+        file.set('c', 3, () => resolve())
+      })
+    })
+    await set(file, 'd', 4)
+    assert.deepEqual(completed, ['first', 'second'])
+    assert.deepEqual(
+      ['a', 'b', 'c', 'd'].map((name) => file.get(name)),
+      [1, 2, 3, 4],
+    )
+  })
+
   it('of another unit is as good as none', async () => {
     const path = newPath()
     await set(new StateFile(path, 'naa.3000000000000002'), 'a', 1)

@@ -106,8 +106,9 @@ export class StateFile implements DurableRecords {
       } catch (cause) {
         error = cause as NodeJS.ErrnoException
       }
-      this.#changes.shift()
+      // Behind this one waits what is changed because of it.
       done(error && storeErrorOf(error))
+      this.#changes.shift()
     }
   }
 
