@@ -32,7 +32,13 @@ export type {
   RecoveryOptions,
   SessionOptions,
 } from './initiator/options.ts'
-export type { ByteStream, InitiatorRuntime, StreamHandler, Transport } from './initiator/ports.ts'
+export type {
+  ByteStream,
+  InitiatorRuntime,
+  StreamHandler,
+  TlsSettings,
+  Transport,
+} from './initiator/ports.ts'
 export { Reservations } from './initiator/reservations.ts'
 export { ScsiDisk } from './initiator/scsi-disk.ts'
 export { ScsiError } from './initiator/scsi-error.ts'

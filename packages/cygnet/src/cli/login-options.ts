@@ -3,8 +3,7 @@ import { CygnetError } from '../base/errors.ts'
 import { readSecret } from '../daemon/config/secrets.ts'
 import type { SecretSource } from '../daemon/config/state.ts'
 import type { ChapCredentials, InitiatorOptions } from '../initiator/options.ts'
-import type { Transport } from '../initiator/ports.ts'
-import { tlsTransport } from '../runtime/initiator-socket.ts'
+import type { TlsSettings } from '../initiator/ports.ts'
 
 /** How a command logs in to targets. */
 export interface LoginOptions {
@@ -49,21 +48,24 @@ export const withTlsOptions = (command: Command): Command =>
 
 /** What the options say of a login without its credentials. */
 export function anonymousLogin(options: LoginOptions): InitiatorOptions {
-  const transport = transportOf(options)
+  const tls = tlsOf(options)
   return {
     ...(options.initiatorName !== undefined && { initiatorName: options.initiatorName }),
-    ...(transport && { transport }),
+    ...(tls && { tls }),
   }
 }
 
-/** @throws {CygnetError} CREDENTIALS_INVALID */
-export function loginSettings(options: LoginOptions): InitiatorOptions {
-  const chap = credentialsOf(options)
+/**
+ * What the options say of a login. `urlUser`: who logs in, where a URL says so.
+ * @throws {CygnetError} CREDENTIALS_INVALID
+ */
+export function loginSettings(options: LoginOptions, urlUser?: string): InitiatorOptions {
+  const chap = credentialsOf(options, options.user ?? urlUser)
   return { ...anonymousLogin(options), ...(chap && { chap }) }
 }
 
-function credentialsOf(options: LoginOptions): ChapCredentials | undefined {
-  const { user, mutualUser } = options
+function credentialsOf(options: LoginOptions, user: string | undefined): ChapCredentials | undefined {
+  const { mutualUser } = options
   const secret = secretOf('secret', options.secretFile, options.secretEnv)
   const ofTarget = secretOf('mutual-secret', options.mutualSecretFile, options.mutualSecretEnv)
   if (user === undefined) {
@@ -101,15 +103,15 @@ function secretOf(
   throw new CygnetError('CREDENTIALS_INVALID', `${what} needs ${read.expected}, and there is ${read.found}.`)
 }
 
-function transportOf(options: LoginOptions): Transport | undefined {
+function tlsOf(options: LoginOptions): TlsSettings | undefined {
   const { tls, ca, serverName, cert, key, pskFile } = options
   const isWanted = [tls, ca, serverName, cert, key, pskFile].some((value) => value !== undefined)
   if (!isWanted) return undefined
-  return tlsTransport({
+  return {
     ...(ca !== undefined && { caFile: ca }),
     ...(serverName !== undefined && { serverName }),
     ...(cert !== undefined && { certFile: cert }),
     ...(key !== undefined && { keyFile: key }),
     ...(pskFile !== undefined && { pskFile }),
-  })
+  }
 }

@@ -12,6 +12,11 @@ export const withLunOptions = (command: Command): Command =>
         wholeNumber(0, 86_400),
       )
       .option(
+        '--task-timeout <SECONDS>',
+        'after which a command without an answer is aborted; 0: never (default: 60)',
+        wholeNumber(0, 86_400),
+      )
+      .option(
         '--path <HOST[:PORT]|URL>',
         'another way to the same LUN, used together with the first; again for each',
         (text: string, before: readonly string[]): readonly string[] => [...before, text],

@@ -3,6 +3,7 @@ import { CygnetError } from '../base/errors.ts'
 import type { BlockDevice } from '../initiator/block-device.ts'
 import { type ConnectedDisk, connectDisk } from '../initiator/connect.ts'
 import { Initiator } from '../initiator/initiator.ts'
+import { parseIscsiUrl } from '../initiator/url.ts'
 import { connectNbd } from '../runtime/nbd-connect.ts'
 import { NodeDiskIO } from '../runtime/disk-io.ts'
 import { nodeInitiatorRuntime } from '../runtime/initiator-runtime.ts'
@@ -14,7 +15,10 @@ import { type LoginOptions, loginSettings } from './login-options.ts'
 /** Options of every command that uses a LUN. */
 export interface LunOptions extends LoginOptions {
   readonly connections?: number
+  /** Seconds. */
   readonly reopenLimit?: number
+  /** Seconds. */
+  readonly taskTimeout?: number
   readonly path: readonly string[]
   readonly allPaths?: true
   readonly isid?: Uint8Array
@@ -32,14 +36,15 @@ export function openLun(
   options: LunOptions,
   more: { readonly readOnly?: boolean; readonly isid?: Uint8Array } = {},
 ): Promise<ConnectedDisk> {
-  if (!isIscsi(url)) {
+  if (!isIscsi(url) && !/^iser:/i.test(url)) {
     throw new CygnetError('URL_INVALID', `"${url}" is not a LUN: write iscsi://HOST/TARGET/LUN.`)
   }
   const runtime = nodeInitiatorRuntime()
   return connectDisk(runtime, new Initiator(runtime), url, {
-    ...loginSettings(options),
+    ...loginSettings(options, parseIscsiUrl(url).user),
     ...(options.connections !== undefined && { connections: options.connections }),
     ...(options.reopenLimit !== undefined && { reopenLimitMs: options.reopenLimit * 1000 }),
+    ...(options.taskTimeout !== undefined && { taskTimeoutMs: options.taskTimeout * 1000 }),
     ...(options.path.length > 0 && { paths: options.path }),
     ...(options.isid && { isid: options.isid }),
     ...(options.allPaths && { paths: 'discover' }),

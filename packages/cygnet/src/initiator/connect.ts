@@ -10,7 +10,7 @@ import type { InitiatorRuntime } from './ports.ts'
 import { ScsiDisk, type ScsiDiskOptions } from './scsi-disk.ts'
 import type { ScsiExecutor, Timing } from './scsi-executor.ts'
 import type { Session } from './session.ts'
-import { parseIscsiUrl } from './url.ts'
+import { withUrl } from './url.ts'
 
 /** How to reach a logical unit, and how to use it. Everything but the place has a default. */
 export interface DiskOptions
@@ -63,8 +63,7 @@ export async function connectDisk(
 ): Promise<ConnectedDisk> {
   const all = {
     reopenLimitMs: DEFAULT_REOPEN_LIMIT_MS,
-    ...(typeof where === 'string' ? parseIscsiUrl(where) : where),
-    ...options,
+    ...withUrl<DiskOptions>(where, options),
   }
   const { lun, signal } = all
   if (lun === undefined) {

@@ -258,3 +258,12 @@ test('a portal that closes the connection as soon as it is made ends the login a
   )
   assert.equal(net.timers, timers)
 })
+
+test('TLS, where it is asked for, also by a URL', async () => {
+  const { net, initiator } = network({ 'a:3260': undefined })
+  await using one = await initiator.openSession(`iscsi://a/${TARGET_NAME}?tls_ca=ca.crt`)
+  await using other = await initiator.openSession(where('a', { tls: { pskFile: 'psk' } }))
+  await using plain = await initiator.openSession(where('a'))
+  assert.ok(one.isOpen && other.isOpen && plain.isOpen)
+  assert.deepEqual(net.tls, [{ caFile: 'ca.crt' }, { pskFile: 'psk' }])
+})

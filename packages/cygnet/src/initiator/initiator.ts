@@ -6,7 +6,7 @@ import { logIn } from './open-session.ts'
 import { type InitiatorOptions, parsePortal, type SessionOptions } from './options.ts'
 import type { InitiatorRuntime } from './ports.ts'
 import type { Session } from './session.ts'
-import { parseIscsiUrl } from './url.ts'
+import { withUrl } from './url.ts'
 
 /** IANA's port for iSCSI (RFC 7143 §14). */
 const DEFAULT_PORT = 3260
@@ -40,7 +40,7 @@ export class Initiator {
    * CONNECTION_LOST, REDIRECTION_LIMIT, REDIRECTION_LOOP, NAME_INVALID, URL_INVALID, CREDENTIALS_INVALID
    */
   async openSession(where: string | SessionOptions, options: Partial<SessionOptions> = {}): Promise<Session> {
-    const all: SessionOptions = { ...(typeof where === 'string' ? parseIscsiUrl(where) : where), ...options }
+    const all = withUrl(where, options)
     const { port = DEFAULT_PORT } = all
     if (!Number.isInteger(port) || port < 1 || port > 65_535) {
       throw new CygnetError('ADDRESS_INVALID', `The port must be a number from 1 to 65535, not ${port}.`)

@@ -6,7 +6,7 @@ import { defaultTargetLimits } from '../session/limits.ts'
 import { formatPortalAddress, type PortalAddress } from '../session/portal-address.ts'
 import { TargetConnection } from '../session/target-role/target-connection.ts'
 import type { TargetHost } from '../session/target-role/target-host.ts'
-import type { ByteStream, InitiatorRuntime, StreamHandler, Transport } from './ports.ts'
+import type { ByteStream, InitiatorRuntime, StreamHandler, TlsSettings, Transport } from './ports.ts'
 
 /** Targets at addresses, reached without sockets: a runtime whose time stands still until it is told to move. */
 export class MemoryNetwork implements InitiatorRuntime, Transport {
@@ -16,10 +16,17 @@ export class MemoryNetwork implements InitiatorRuntime, Transport {
   readonly transport = this
   /** Addresses that were connected to, in order. */
   readonly visited: string[] = []
+  /** What TLS was asked for with. */
+  readonly tls: TlsSettings[] = []
   readonly clock = { now: (): Instant => this.#now }
   #now: Instant = 0
   #random = 1
   readonly #timers = new Map<() => void, Instant>()
+
+  secured(tls: TlsSettings): Transport {
+    this.tls.push(tls)
+    return this
+  }
 
   random(lengthBytes: number): Uint8Array {
     return Uint8Array.from(

@@ -130,7 +130,7 @@ function logInOnce(
     }
   }
   const host = new SessionHost(
-    options.transport ? reachedBy(options.transport, runtime) : runtime,
+    reachedBy(options.transport ?? (options.tls && runtime.secured(options.tls)), runtime),
     facts.portal,
     options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
     {
@@ -154,16 +154,20 @@ function logInOnce(
   return promise
 }
 
-/** The same runtime, with another way to reach portals. */
-const reachedBy = (transport: Transport, runtime: InitiatorRuntime): InitiatorRuntime => ({
-  transport,
-  clock: runtime.clock,
-  pool: runtime.pool,
-  hostName: runtime.hostName,
-  random: (lengthBytes) => runtime.random(lengthBytes),
-  defer: (callback) => runtime.defer(callback),
-  schedule: (callback, delayMs) => runtime.schedule(callback, delayMs),
-})
+/** The same runtime, with another way to reach portals where there is one. */
+function reachedBy(transport: Transport | undefined, runtime: InitiatorRuntime): InitiatorRuntime {
+  if (transport === undefined) return runtime
+  return {
+    transport,
+    clock: runtime.clock,
+    pool: runtime.pool,
+    hostName: runtime.hostName,
+    secured: (tls) => runtime.secured(tls),
+    random: (lengthBytes) => runtime.random(lengthBytes),
+    defer: (callback) => runtime.defer(callback),
+    schedule: (callback, delayMs) => runtime.schedule(callback, delayMs),
+  }
+}
 
 const NEVER_OPEN = { code: 'CONNECTION_LOST', message: 'The session ended before it was open.' }
 

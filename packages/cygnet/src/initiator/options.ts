@@ -5,7 +5,7 @@ import type { InitiatorLimits } from '../session/initiator-role/initiator-limits
 import type { Spread } from '../session/initiator-role/initiator-policy.ts'
 import type { Digest } from '../session/initiator-role/initiator-preferences.ts'
 import { parseTargetAddress, type PortalAddress } from '../session/portal-address.ts'
-import type { Transport } from './ports.ts'
+import type { TlsSettings, Transport } from './ports.ts'
 
 /** CHAP credentials (RFC 7143 §12.1.3). A secret is a text, taken as its UTF-8 bytes, or the bytes themselves. */
 export interface ChapCredentials {
@@ -35,7 +35,9 @@ export interface InitiatorOptions {
   readonly connectTimeoutMs?: number
   /** How often a login may be sent elsewhere. 0..100, default 4. */
   readonly maxRedirections?: number
-  /** How portals are reached. Default: TCP. */
+  /** Connect with TLS 1.3. Default: not. */
+  readonly tls?: TlsSettings
+  /** How portals are reached, in a way of your own. Default: TCP, or TLS where `tls` is given. */
   readonly transport?: Transport
 }
 

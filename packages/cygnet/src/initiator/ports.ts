@@ -35,9 +35,24 @@ export interface Transport {
   connect(portal: PortalAddress, timeoutMs: number, handler: StreamHandler): Promise<ByteStream>
 }
 
+/** TLS 1.3 on the way to a portal, an extension of ours. PEM: path of a file, or the text itself. */
+export interface TlsSettings {
+  /** CA certificates that are trusted. Default: the well-known ones. */
+  readonly caFile?: string
+  /** The name in the portal's certificate, where it is not the host that is connected to. */
+  readonly serverName?: string
+  /** Our own certificate and its key: both or none. */
+  readonly certFile?: string
+  readonly keyFile?: string
+  /** Instead of certificates, a pre-shared key: a file whose first line is `identity:key`, the key in hexadecimal. */
+  readonly pskFile?: string
+}
+
 /** Everything that initiators need of the machine. */
 export interface InitiatorRuntime {
   readonly transport: Transport
+  /** Portals over TLS. */
+  secured(tls: TlsSettings): Transport
   readonly clock: Clock
   readonly pool: BufferPool
   /** iSCSI name of this host, where the caller gives none. */

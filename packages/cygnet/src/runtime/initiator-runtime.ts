@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { BufferPool } from '../base/pool.ts'
 import type { InitiatorRuntime } from '../initiator/ports.ts'
 import { systemClock } from './clock.ts'
-import { SocketTransport } from './initiator-socket.ts'
+import { SocketTransport, tlsTransport } from './initiator-socket.ts'
 
 /** Longest part of the host name that goes into an iSCSI name. */
 const HOST_PART_LENGTH = 63
@@ -22,6 +22,7 @@ export function nodeInitiatorRuntime(): InitiatorRuntime {
   const pool = new BufferPool()
   return {
     transport: new SocketTransport({ pool }),
+    secured: (tls) => tlsTransport(tls, pool),
     clock: systemClock,
     pool,
     hostName: defaultInitiatorName(),
