@@ -18,6 +18,7 @@ import type { AccessRuleState, MovedState, TargetState } from './config/state.ts
 import { closeDisks, type OpenDisk, openDisks } from './disks.ts'
 import { encryptedStore } from './encryption.ts'
 import { unitIdentity } from './identity.ts'
+import { watchSpace } from './space-watch.ts'
 import type { UnitRecords } from './unit-records.ts'
 
 /** A target with its disks open. */
@@ -90,13 +91,14 @@ async function unitOf(
   const itsRecords = records.open(disk, identity)
   const store = traits.encrypted ? await encryptedStore(disk, itsRecords) : disk.store
   if (itsRecords) await finishWrites(itsRecords, disk.name, store)
-  return new DiskUnit({
+  const unit = new DiskUnit({
     store,
     pool,
     blockSizeBytes,
     readOnly,
     thin: traits.thin,
     removable: traits.removable,
+    spaceWarningBytes: traits.spaceWarningBytes,
     ...(traits.physicalBlockBytes !== null && { physicalBlockBytes: traits.physicalBlockBytes }),
     identity,
     portGroups,
@@ -115,6 +117,8 @@ function finishWrites(records: DurableRecords, name: string, store: BackingStore
       reject(new CygnetError('STORE_FAILED', message, { cause: error.cause }))
     })
   })
+  watchSpace(unit)
+  return unit
 }
 
 export const movedTo = ({ to, permanent }: MovedState): { address: string; permanent: boolean } => ({

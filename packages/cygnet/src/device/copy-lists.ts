@@ -9,6 +9,8 @@ export interface CopyResult {
   readonly progress: CopyProgress
   /** Service action of the command that it was. */
   readonly action: number
+  /** Ends it early, and calls back then; false where it has ended already. Not where it is no copy that takes time. */
+  readonly terminate?: (ended: () => void) => boolean
   /** A ROD token that it made. */
   readonly token?: Uint8Array
 }

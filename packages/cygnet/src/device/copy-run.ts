@@ -2,7 +2,7 @@ import { encodeSense } from '../scsi/sense.ts'
 import type { SenseData } from '../scsi/sense.ts'
 import { blockCdb } from '../scsi/cdb.ts'
 import type { CopyProgress } from '../scsi/copy.ts'
-import { DEVICE_FAILURE } from '../scsi/copy.ts'
+import { DEVICE_FAILURE, TERMINATED } from '../scsi/copy.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import { ScsiStatus } from '../scsi/status.ts'
 import type { Nexus, TaskOwner } from '../scsi/task.ts'
@@ -40,6 +40,9 @@ export class CopyRun implements TaskOwner {
   readonly #parts: readonly CopyPart[]
   readonly #isCancelled: () => boolean
   readonly #finished: (problem: SenseData | undefined) => void
+  readonly #isInBackground: boolean
+  /** Who waits for the end of a copy that is to end early. */
+  #terminated: (() => void)[] | undefined
   #part = 0
   /** Done of this part. */
   #position = 0
@@ -55,7 +58,9 @@ export class CopyRun implements TaskOwner {
     parts: readonly CopyPart[],
     isCancelled: () => boolean,
     finished: (problem: SenseData | undefined) => void,
+    isInBackground: boolean,
   ) {
+    this.#isInBackground = isInBackground
     this.#parts = parts
     this.#isCancelled = isCancelled
     this.#finished = finished
@@ -64,12 +69,26 @@ export class CopyRun implements TaskOwner {
   get progress(): CopyProgress {
     const problem = this.#problem
     return {
-      state: this.#hasEnded ? (problem ? 'failed' : 'good') : 'running',
+      state: this.#state,
+      isInBackground: this.#isInBackground,
       status: problem ? ScsiStatus.checkCondition : ScsiStatus.good,
       sense: problem ? encodeSense(problem, false) : NO_SENSE,
       segmentsDone: this.#part,
       bytesDone: this.#bytesDone,
     }
+  }
+
+  get #state(): CopyProgress['state'] {
+    if (!this.#hasEnded) return 'running'
+    if (this.#problem === TERMINATED) return 'terminated'
+    return this.#problem ? 'failed' : 'good'
+  }
+
+  /** COPY OPERATION ABORT: ends after the read or write under way. `ended`, unless it has ended already: false. */
+  terminate(ended: () => void): boolean {
+    if (this.#hasEnded) return false
+    this.#terminated = [...(this.#terminated ?? []), ended]
+    return true
   }
 
   start(): void {
@@ -82,7 +101,9 @@ export class CopyRun implements TaskOwner {
       part = this.#parts[++this.#part]
       this.#position = 0
     }
-    if (!part || this.#isCancelled()) return this.#end(part ? DEVICE_FAILURE : undefined)
+    if (!part) return this.#end(undefined)
+    if (this.#terminated) return this.#end(TERMINATED)
+    if (this.#isCancelled()) return this.#end(DEVICE_FAILURE)
     const { source, destination } = part
     const rest = part.lengthBytes - this.#position
     if (!source) {
@@ -138,5 +159,6 @@ export class CopyRun implements TaskOwner {
     this.#problem = problem
     this.#hasEnded = true
     this.#finished(problem)
+    for (const ended of this.#terminated ?? []) ended()
   }
 }

@@ -79,6 +79,7 @@ export class CopyTokens {
     const token = this.#newToken(ranges, lengthBytes)
     const progress = {
       state: 'good',
+      isInBackground: false,
       status: ScsiStatus.good,
       sense: NO_SENSE,
       segmentsDone: ranges.length,

@@ -21,6 +21,8 @@ import type { FormatUnit } from './format-unit.ts'
 import { formatRow } from './format-unit.ts'
 import type { LogPages } from './log-pages.ts'
 import { logSenseRow } from './log-pages.ts'
+import type { LogSelect } from './log-select.ts'
+import { logSelectRow } from './log-select.ts'
 import type { MediumDoor } from './medium-door.ts'
 import { preventAllowRow } from './medium-door.ts'
 import { defectCommands } from './read-defect-data.ts'
@@ -50,6 +52,7 @@ export interface DiskParts extends PrimaryParts {
   readonly format: FormatUnit
   readonly canRenewKey: boolean
   readonly logs: LogPages
+  readonly logSelect: LogSelect
   readonly information: UnitInformation
   readonly copy: ExtendedCopy
   /** Only where there is somebody to keep them. */
@@ -58,6 +61,8 @@ export interface DiskParts extends PrimaryParts {
   readonly atomicWrites: AtomicWrites | undefined
   /** UNMAP exists only where the store can release space. */
   readonly canUnmap: boolean
+  /** ANCHOR of UNMAP and WRITE SAME is looked at, else refused by the table: blocks are mapped or not. */
+  readonly canAnchor: boolean
   readonly reservations: Reservations
   readonly portGroups: TargetPortGroups
 }
@@ -80,6 +85,7 @@ export const diskCommands = (parts: DiskParts): Command[] => [
   ...(parts.tokens ? tokenCommands(parts.tokens, parts.copy) : []),
   ...defectCommands,
   logSenseRow(parts.logs),
+  logSelectRow(parts.logSelect),
   ...informationCommands(parts.information),
   ...diagnosticCommands(new Diagnostics()),
   formatRow(parts.format),
@@ -144,7 +150,7 @@ const mediumRows = ({ about, cache, lbaStatus, readWrite, verify }: DiskParts): 
   ]),
 ]
 
-const writeRows = ({ atomic, provisioning, readWrite, verify, xor }: DiskParts): Command[] => [
+const writeRows = ({ atomic, canAnchor, provisioning, readWrite, verify, xor }: DiskParts): Command[] => [
   ...family({ reservation: 'write', flags: medium | write, timeoutS: TRANSFER, start: readWrite.write }, [
     ['WRITE (6)', Opcode.write6, '0a 1f ff ff ff 00'],
     ['WRITE (10)', Opcode.write10, '2a 18 ff ff ff ff 3f ff ff 00', '00 02'],
@@ -160,8 +166,12 @@ const writeRows = ({ atomic, provisioning, readWrite, verify, xor }: DiskParts):
     ],
   ),
   ...family({ reservation: 'write', flags: medium | write, timeoutS: LONG, start: provisioning.writeSame }, [
-    ['WRITE SAME (10)', Opcode.writeSame10, '41 08 ff ff ff ff 3f ff ff 00'],
-    ['WRITE SAME (16)', Opcode.writeSame16, '93 09 ff ff ff ff ff ff ff ff ff ff ff ff 3f 00'],
+    ['WRITE SAME (10)', Opcode.writeSame10, `41 ${canAnchor ? '18' : '08'} ff ff ff ff 3f ff ff 00`],
+    [
+      'WRITE SAME (16)',
+      Opcode.writeSame16,
+      `93 ${canAnchor ? '19' : '09'} ff ff ff ff ff ff ff ff ff ff ff ff 3f 00`,
+    ],
   ]),
   {
     name: 'COMPARE AND WRITE',
@@ -206,11 +216,10 @@ const writeRows = ({ atomic, provisioning, readWrite, verify, xor }: DiskParts):
   },
 ]
 
-/** ANCHOR (byte 1, bit 0) is refused by the table: blocks are mapped or not. */
-const unmapRow = ({ provisioning }: DiskParts): Command => ({
+const unmapRow = ({ canAnchor, provisioning }: DiskParts): Command => ({
   name: 'UNMAP',
   opcode: Opcode.unmap,
-  usage: '42 00 00 00 00 00 3f ff ff 00',
+  usage: `42 ${canAnchor ? '01' : '00'} 00 00 00 00 3f ff ff 00`,
   reservation: 'write',
   flags: medium | write,
   timeoutS: LONG,

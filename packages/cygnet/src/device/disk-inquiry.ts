@@ -18,6 +18,7 @@ import type { UnitIdentity } from './identity-pages.ts'
 import { identityPages } from './identity-pages.ts'
 import type { Operation } from './operation.ts'
 import type { InquirySource } from './primary-commands.ts'
+import { thresholdExponent } from './space-threshold.ts'
 import type { TargetPortGroups } from './target-port-groups.ts'
 
 /** Most blocks of one COMPARE AND WRITE: the CDB's field has one byte. */
@@ -74,7 +75,15 @@ export class DiskInquiry implements InquirySource {
         VpdPage.blockDeviceCharacteristics,
         () => encodeBlockCharacteristics(PERIPHERAL, medium.isThin, store.can.renewKey === true),
       ],
-      [VpdPage.logicalBlockProvisioning, () => encodeProvisioning(PERIPHERAL, medium.isThin)],
+      [
+        VpdPage.logicalBlockProvisioning,
+        () =>
+          encodeProvisioning(PERIPHERAL, {
+            thin: medium.isThin,
+            anchors: medium.canAnchor,
+            thresholdExponent: medium.tellsSpace ? thresholdExponent(medium.blockBytes) : 0,
+          }),
+      ],
     ])
   }
 

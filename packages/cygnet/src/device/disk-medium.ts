@@ -33,6 +33,10 @@ export class DiskMedium {
   blocks: number
   /** Blocks can be unmapped, and then read as zeroes. */
   readonly isThin: boolean
+  /** Thin, and known how much space is left. */
+  readonly tellsSpace: boolean
+  /** Thin, and blocks can be anchored: unmapped, with space of their own. */
+  readonly canAnchor: boolean
   readonly physicalBlockBytes: number
   readonly transferBlocks: number
   /** WCE of the caching page: a write may stay in the volatile cache until SYNCHRONIZE CACHE. */
@@ -47,6 +51,8 @@ export class DiskMedium {
     this.locks = locks
     this.blockBytes = blockBytes
     this.isThin = store.can.trim && options.thin !== false
+    this.canAnchor = this.isThin && store.can.reserves === true
+    this.tellsSpace = this.isThin && store.can.tellsSpace === true
     this.physicalBlockBytes = options.physicalBlockBytes ?? store.geometry.physicalBlockBytes
     this.blocks = store.geometry.sizeBytes / blockBytes
     this.transferBlocks = MAX_TRANSFER_BYTES / blockBytes

@@ -18,28 +18,10 @@ import type { Nexus } from '../scsi/task.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
 import type { QueueError } from './device-server.ts'
 import type { DiskMedium } from './disk-medium.ts'
+import type { Page } from './disk-mode-pages.ts'
+import { definePage, pageKey, subpageKey, thresholdOf, thresholdPages } from './disk-mode-pages.ts'
 import type { Operation } from './operation.ts'
 import { gather } from './parameters.ts'
-
-/** A mode page as kept here: the bytes now, after a reset, as it came, and those that MODE SELECT may change. */
-interface Page {
-  readonly current: Uint8Array
-  readonly saved: Uint8Array
-  readonly initial: Uint8Array
-  readonly changeable: Uint8Array
-}
-
-function definePage(code: number, lengthBytes: number, values: readonly [number, number, number][]): Page {
-  const initial = new Uint8Array(lengthBytes)
-  const changeable = new Uint8Array(lengthBytes)
-  initial[0] = changeable[0] = code
-  initial[1] = changeable[1] = lengthBytes - 2
-  for (const [at, value, mask] of values) {
-    initial[at] = value
-    changeable[at] = mask
-  }
-  return { current: Uint8Array.from(initial), saved: Uint8Array.from(initial), initial, changeable }
-}
 
 const WCE = 0x04
 /** QERR, byte 3 of the control page. TST = 000b and TAS = 0 cannot be changed. */
@@ -53,6 +35,7 @@ const UNRESTRICTED_REORDERING = 0x10
 const DEXCPT = 0x08
 
 const PS = 0x80
+const SPF = 0x40
 /** Of the CDB. */
 const SP = 0x01
 const RECORD = 'modePages'
@@ -72,19 +55,26 @@ const SELECT_LIMIT_BYTES = 256
 export class DiskModes {
   readonly #medium: DiskMedium
   readonly #protected: boolean
-  readonly #pages: ReadonlyMap<number, Page>
+  /** In order of code and subpage. */
+  readonly #pages: ReadonlyMap<string, Page>
   readonly #caching: Page
   readonly #control: Page
+  readonly #thresholds: ReturnType<typeof thresholdPages> | undefined
   readonly #records: DurableRecords | undefined
   readonly #changed: (cause: Nexus) => void
 
-  /** `changed` is called when MODE SELECT changed something, with who did it. */
+  /**
+   * `changed` is called when MODE SELECT changed something, with who did it. `thresholdCount`: of the space that is left, in
+   * threshold sets, 0 for none; undefined where the space is not known.
+   */
   constructor(
     medium: DiskMedium,
     isProtected: boolean,
     records: DurableRecords | undefined,
     changed: (cause: Nexus) => void,
+    thresholdCount?: number,
   ) {
+    this.#thresholds = thresholdCount === undefined ? undefined : thresholdPages(thresholdCount)
     this.#records = records
     this.#medium = medium
     this.#protected = isProtected
@@ -98,11 +88,14 @@ export class DiskModes {
       [4, 0, SWP],
     ])
     const exceptions = definePage(ModePage.informationalExceptions, 12, [[2, DEXCPT, 0]])
-    this.#pages = new Map([
-      [ModePage.caching, this.#caching],
-      [ModePage.control, this.#control],
-      [ModePage.informationalExceptions, exceptions],
-    ])
+    const pages = [
+      ...(this.#thresholds ? [this.#thresholds.recovery] : []),
+      this.#caching,
+      this.#control,
+      exceptions,
+      ...(this.#thresholds ? [this.#thresholds.provisioning] : []),
+    ]
+    this.#pages = new Map(pages.map((page) => [pageKey(page), page]))
     this.#restore()
   }
 
@@ -114,8 +107,8 @@ export class DiskModes {
   /** What was saved, as far as it can be changed. */
   #restore(): void {
     const record = (this.#records?.get(RECORD) ?? {}) as Readonly<Record<string, string>>
-    for (const [code, page] of this.#pages) {
-      const bytes = Buffer.from(record[code] ?? '', 'hex')
+    for (const [key, page] of this.#pages) {
+      const bytes = Buffer.from(record[key] ?? '', 'hex')
       if (bytes.length !== page.saved.length) continue
       for (let i = 2; i < bytes.length; i++) {
         const mask = get8(page.changeable, i)
@@ -139,6 +132,11 @@ export class DiskModes {
     return (get8(this.#control.current, 4) & SWP) !== 0
   }
 
+  /** The least space that should be left, in threshold sets. Undefined: nobody wants to hear of it. */
+  get thresholdCount(): number | undefined {
+    return this.#thresholds && thresholdOf(this.#thresholds.recovery, this.#thresholds.provisioning)
+  }
+
   reset(): void {
     for (const page of this.#pages.values()) page.current.set(page.saved)
     this.#apply()
@@ -156,10 +154,13 @@ export class DiskModes {
     const code = get8(cdb, 2) & 0x3f
     if (control === PageControl.saved && !this.canSave)
       return op.check(illegalRequest(AdditionalSense.savingNotSupported))
-    if (cdb[3] !== 0 && cdb[3] !== ALL_SUBPAGES) return op.check(invalidCdbField(3, 7))
-    const one = this.#pages.get(code)
-    if (!one && code !== ModePage.all) return op.check(invalidCdbField(2, 5))
-    const pages = one ? [one] : [...this.#pages.values()]
+    const subpage = get8(cdb, 3)
+    const ofCode = [...this.#pages.values()].filter((page) => code === ModePage.all || page.code === code)
+    if (ofCode.length === 0) return op.check(invalidCdbField(2, 5))
+    const pages = ofCode.filter((page) => subpage === ALL_SUBPAGES || page.subpage === subpage)
+    if (pages.length === 0 || (code === ModePage.all && subpage !== 0 && subpage !== ALL_SUBPAGES)) {
+      return op.check(invalidCdbField(3, 7))
+    }
     const values = VALUES[control] ?? 'current'
     const withBlock = (get8(cdb, 1) & 0x08) === 0
     const isProtected = this.#protected || this.softwareProtect || op.task.nexus.readOnly === true
@@ -209,10 +210,8 @@ export class DiskModes {
   /** All pages, with what the list makes of them. */
   #recordWith(list: Uint8Array): Readonly<Record<string, string>> {
     const record: Record<string, string> = {}
-    for (const [code, page] of this.#pages) record[code] = Buffer.from(page.current).toString('hex')
-    for (const page of decodeModePages(list, 0)) {
-      record[get8(page, 0) & 0x3f] = Buffer.from(page).toString('hex')
-    }
+    for (const [key, page] of this.#pages) record[key] = Buffer.from(page.current).toString('hex')
+    for (const page of decodeModePages(list, 0)) record[keyAt(page, 0)] = Buffer.from(page).toString('hex')
     return record
   }
 
@@ -250,7 +249,7 @@ export class DiskModes {
 
   #walkPages(list: Uint8Array, from: number, apply: boolean): SenseData | undefined {
     for (let at = from; at < list.length; ) {
-      const page = this.#pages.get(get8(list, at) & 0x7f)
+      const page = this.#pages.get(keyAt(list, at))
       if (!page) return invalidParameterField(at, 5)
       const lengthBytes = modePageLength(list, at)
       if (lengthBytes === undefined) return illegalRequest(AdditionalSense.parameterListLengthError)
@@ -276,6 +275,12 @@ export class DiskModes {
   #fingerprint(): string {
     return [...this.#pages.values()].map((page) => page.current.join()).join()
   }
+}
+
+/** Of the page or subpage that begins at `at`, PS aside. */
+function keyAt(list: Uint8Array, at: number): string {
+  const code = get8(list, at) & 0x3f
+  return get8(list, at) & SPF ? subpageKey(code, get8(list, at + 1)) : `${code}`
 }
 
 const VALUES = ['current', 'changeable', 'initial', 'saved'] as const

@@ -9,14 +9,17 @@ import { CHUNK_BYTES } from './disk-medium.ts'
 import type { Operation } from './operation.ts'
 import { gather } from './parameters.ts'
 
-const WriteSameBit = { unmap: 0x08, noData: 0x01 } as const
+const WriteSameBit = { anchor: 0x10, unmap: 0x08, noData: 0x01 } as const
+/** Of UNMAP. */
+const ANCHOR = 0x01
 const UNMAP_HEADER_BYTES = 8
 const UNMAP_DESCRIPTOR_BYTES = 16
 
 /**
  * UNMAP and WRITE SAME (SBC-4 §5.33, §5.47, §5.48). Unmapped blocks read as zeroes (LBPRZ), so a WRITE SAME of zeroes
  * with UNMAP releases the space; one of anything else writes it, as its data must read back. With the write cache off
- * both are flushed before they end: they have no force unit access of their own.
+ * both are flushed before they end: they have no force unit access of their own. With ANCHOR the blocks read as zeroes too,
+ * but keep or get their space, which is what zeroes are written for.
  */
 export class DiskProvisioning {
   readonly #medium: DiskMedium
@@ -26,7 +29,7 @@ export class DiskProvisioning {
   }
 
   /*
-   * UNMAP: 7 PARAMETER LIST LENGTH (2). The list: 0 UNMAP DATA LENGTH (2), 2 BLOCK DESCRIPTOR DATA LENGTH (2), 8 descriptors:
+   * UNMAP: 1 ANCHOR(0)   7 PARAMETER LIST LENGTH (2). The list: 0 UNMAP DATA LENGTH (2), 2 BLOCK DESCRIPTOR DATA LENGTH (2), 8 descriptors:
    *   0  LBA (8)   8  NUMBER OF BLOCKS (4)   12  reserved (4)
    */
   readonly unmap = (op: Operation): void => {
@@ -78,12 +81,15 @@ export class DiskProvisioning {
       op.position += UNMAP_DESCRIPTOR_BYTES
       if (blocks === 0) continue
       op.awaitStore(this.#unmapNext)
-      return store.trim(lba * blockBytes, blocks * blockBytes, op.done)
+      const [offset, lengthBytes] = [lba * blockBytes, blocks * blockBytes]
+      if (get8(op.task.cdb, 1) & ANCHOR) store.zero(offset, lengthBytes, false, op.done)
+      else store.trim(offset, lengthBytes, op.done)
+      return
     }
     this.#makeDurable(op)
   }
 
-  /** 1 UNMAP(3), in WRITE SAME (16) also NDOB(0): the data are one block of zeroes that is not sent. ANCHOR is not supported. */
+  /** 1 ANCHOR(4) UNMAP(3), in WRITE SAME (16) also NDOB(0): the data are one block of zeroes that is not sent. */
   readonly writeSame = (op: Operation): void => {
     const { task } = op
     const medium = this.#medium
@@ -98,6 +104,7 @@ export class DiskProvisioning {
       medium.locateRange(op, op.lba, rest)
     }
     if (flags & WriteSameBit.unmap && !medium.isThin) return op.check(invalidCdbField(1, 3))
+    if (flags & WriteSameBit.anchor && !(flags & WriteSameBit.unmap)) return op.check(invalidCdbField(1, 4))
     if (task.cdb[0] === Opcode.writeSame16 && flags & WriteSameBit.noData) {
       return medium.locks.acquire(op, 'shared', this.#zero)
     }
@@ -113,7 +120,7 @@ export class DiskProvisioning {
   }
 
   readonly #zero = (op: Operation): void => {
-    const mayTrim = (get8(op.task.cdb, 1) & WriteSameBit.unmap) !== 0
+    const mayTrim = (get8(op.task.cdb, 1) & (WriteSameBit.unmap | WriteSameBit.anchor)) === WriteSameBit.unmap
     op.awaitStore(this.#zeroed)
     this.#medium.store.zero(op.offset, op.lengthBytes, mayTrim, op.done)
   }

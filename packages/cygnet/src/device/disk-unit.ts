@@ -4,7 +4,7 @@ import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import type { SenseData } from '../scsi/sense.ts'
 import { SenseKey } from '../scsi/sense.ts'
-import type { Nexus } from '../scsi/task.ts'
+import type { Nexus, ScsiTask } from '../scsi/task.ts'
 import type { CopyActions } from '../scsi/third-party-copy-page.ts'
 import type { BackingStore, StoreError } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
@@ -29,6 +29,7 @@ import { DiskReadWrite } from './disk-read-write.ts'
 import { DiskVerify } from './disk-verify.ts'
 import { DiskXor } from './disk-xor.ts'
 import { LogPages } from './log-pages.ts'
+import { LogSelect } from './log-select.ts'
 import { FormatUnit } from './format-unit.ts'
 import type { UnitIdentity } from './identity-pages.ts'
 import { checkIdentity, designatorsOf } from './identity-pages.ts'
@@ -37,6 +38,7 @@ import { MediumDoor } from './medium-door.ts'
 import { reportLuns, requestSense } from './primary-commands.ts'
 import { Reservations } from './reservations.ts'
 import { Sanitize } from './sanitize.ts'
+import { SpaceThreshold, thresholdCount } from './space-threshold.ts'
 import { reportSupportedOperationCodes } from './supported-opcodes.ts'
 import { TargetPortGroups } from './target-port-groups.ts'
 import { UnitInformation } from './unit-information.ts'
@@ -53,6 +55,8 @@ export interface DiskUnitOptions {
   readonly readOnly?: boolean
   /** Start with WCE = 1 where the store has a volatile cache; otherwise every write is on stable storage. Default true. */
   readonly writeCache?: boolean
+  /** Initiators of a thin disk hear when less is left for it to grow into. Default 0: only where they ask for it. */
+  readonly spaceWarningBytes?: number
   /** False: UNMAP is not offered, even where the store can release space. Default true. */
   readonly thin?: boolean
   /** Bytes of a physical block, a power of two from the logical block's size. Default: what the store says. */
@@ -86,12 +90,14 @@ export class DiskUnit extends DeviceServer {
   protected readonly table: CommandTable
   readonly #medium: DiskMedium
   readonly #modes: DiskModes
+  readonly #space: SpaceThreshold
   readonly #cache: DiskCache
   readonly #door: MediumDoor
   readonly #changes: MediumChanges
   readonly #atomicWrites: AtomicWrites
   readonly #portGroups: TargetPortGroups
   readonly #readOnly: boolean
+  #isClosed = false
 
   /**
    * @throws CygnetError `ERR_DISK_SIZE` where the store is empty or no whole number of blocks, `ERR_DISK_IDENTITY` where
@@ -109,8 +115,20 @@ export class DiskUnit extends DeviceServer {
     })
     if (options.writeCache === false) medium.writeCache = false
     this.#medium = medium
-    this.#modes = new DiskModes(medium, this.#readOnly, options.records, (cause) =>
-      this.attention(AdditionalSense.modeParametersChanged, cause),
+    this.#modes = new DiskModes(
+      medium,
+      this.#readOnly,
+      options.records,
+      (cause) => {
+        this.attention(AdditionalSense.modeParametersChanged, cause)
+        this.#space.judge()
+      },
+      medium.tellsSpace ? thresholdCount(options.spaceWarningBytes ?? 0) : undefined,
+    )
+    this.#space = new SpaceThreshold(
+      medium,
+      () => this.#modes.thresholdCount,
+      () => this.attention(AdditionalSense.softThresholdReached),
     )
     this.#door = new MediumDoor(options.removable === true, (cause) =>
       this.attention(AdditionalSense.mediumMayHaveChanged, cause),
@@ -158,12 +176,16 @@ export class DiskUnit extends DeviceServer {
         atomicWrites: canWriteAtomic ? this.#atomicWrites : undefined,
         copy,
         tokens: options.copyUnits && new CopyTokens(this, copyUnits, copy),
-        logs: new LogPages(medium.counters),
+        logs: new LogPages(medium.counters, medium.tellsSpace ? this.#space : undefined),
+        logSelect: new LogSelect(medium.counters, (cause) =>
+          this.attention(AdditionalSense.logParametersChanged, cause),
+        ),
         information: new UnitInformation(options.now ?? (() => 0), options.records, (what, cause) =>
           this.attention(what, cause),
         ),
         canRenewKey: store.can.renewKey === true,
         canUnmap: medium.isThin,
+        canAnchor: medium.canAnchor,
         reservations,
         portGroups,
         reportLuns: reportLuns(this.lunsReported),
@@ -194,6 +216,16 @@ export class DiskUnit extends DeviceServer {
       if (hasGrown) this.attention(AdditionalSense.capacityDataChanged)
       done(error, hasGrown)
     })
+  }
+
+  /**
+   * Looks how much space a thin disk has left, and tells every initiator where a threshold is reached. False where nobody can
+   * tell, or the disk is closed.
+   */
+  checkSpace(): boolean {
+    if (!this.#medium.tellsSpace || this.#isClosed) return false
+    this.#space.look(() => undefined)
+    return true
   }
 
   get descriptorSense(): boolean {
@@ -252,7 +284,14 @@ export class DiskUnit extends DeviceServer {
     this.#door.nexusLost(nexus)
   }
 
+  /** It also allows what the preempted prevented (SPC-5 §5.13.11.2.6). */
+  override preemptTasks(nexuses: ReadonlySet<Nexus>, except: ScsiTask, done: () => void): void {
+    for (const nexus of nexuses) this.#door.nexusLost(nexus)
+    super.preemptTasks(nexuses, except, done)
+  }
+
   close(done: () => void): void {
+    this.#isClosed = true
     const closeStore = (): void => this.#medium.store.close(() => done())
     this.#changes.close(() => this.#atomicWrites.close(() => this.#cache.whenIdle(closeStore)))
   }

@@ -271,7 +271,7 @@ describe('EXTENDED COPY', () => {
     assert.equal(senseOf(status4()), '5/2400')
     disk.store.deferred = true
     assert.equal(senseOf(copy(disk, lid4([target()], [segment({})], true), 1)), 'status 0')
-    assert.equal(status4().data[5], 0x11)
+    assert.equal(status4().data[5], 0x12)
     assert.equal(senseOf(copy(disk, lid4([target()], [segment({})]), 1)), '5/0016', 'the same list again')
     disk.store.releaseAll()
     const { data } = status4()
@@ -326,5 +326,64 @@ describe('results of EXTENDED COPY', () => {
     for (let at = 4; at < page.length; at += 4 + get16(page, at + 2)) types.push(get16(page, at))
     assert.deepEqual(types, [0x0001, 0x0004, 0x0008, 0x8001])
     assert.deepEqual([...page.subarray(8, 13)].slice(1, 3), [0x83, page[10]])
+  })
+})
+
+describe('COPY OPERATION ABORT', () => {
+  const abort = (id: string) => cdbOf(`83 1c ${id} 00000000 00000000 00 00`)
+  const status4 = (disk: TestDisk) => disk.run(cdbOf('84 05 00001234 00000000 00000400 00 00')).data
+
+  it('ends a copy in the background after the piece under way, and then itself', () => {
+    const disk = new TestDisk(64)
+    disk.store.deferred = true
+    copy(disk, lid4([target()], [segment({}), segment({})], true), 1)
+    assert.equal(status4(disk)[5], 0x12, 'in progress in the background')
+    const task = disk.submit(abort('00001234'))
+    disk.store.release()
+    assert.equal(task.isDone, false, 'the write goes on')
+    disk.store.release()
+    assert.equal(senseOf(disk.transport.outcome(task)), 'status 0')
+    assert.equal(disk.store.waiting, 0, 'the second segment never began')
+    const status = status4(disk)
+    assert.deepEqual([status[5], status[12], status[34], status[44], status[45]], [0x60, 2, 0x0a, 0x2f, 0x02])
+    assert.equal(disk.pool.inUse, 0)
+  })
+
+  it('ends a copy whose command waits for it', () => {
+    const disk = new TestDisk(64)
+    disk.store.deferred = true
+    const list = lid4([target()], [segment({}), segment({})])
+    const copying = disk.submit(copyCdb(1, list.length), { dataOut: list })
+    assert.equal(status4(disk)[5], 0x11, 'in progress in the foreground')
+    const task = disk.submit(abort('00001234'))
+    disk.store.releaseAll()
+    assert.equal(senseOf(disk.transport.outcome(task)), 'status 0')
+    assert.equal(senseOf(disk.transport.outcome(copying)), 'a/2f02')
+    assert.equal(disk.unit.taskCount, 0)
+  })
+
+  it('is refused where no such copy is in progress: none, ended, or of another nexus', () => {
+    const disk = new TestDisk(64)
+    const other = nexusNamed('two')
+    disk.attach(other)
+    const refused = { in: 'cdb', byte: 2, bit: 7 }
+    assert.deepEqual(disk.run(abort('00001234')).sense?.field, refused)
+    copy(disk, lid4([target()], [segment({})]), 1)
+    assert.deepEqual(disk.run(abort('00001234')).sense?.field, refused)
+    disk.store.deferred = true
+    copy(disk, lid4([target()], [segment({})], true), 1)
+    assert.deepEqual(disk.run(abort('00001234'), {}, other).sense?.field, refused)
+    disk.store.releaseAll()
+  })
+
+  it('that is aborted itself still ends the copy', () => {
+    const disk = new TestDisk(64)
+    disk.store.deferred = true
+    copy(disk, lid4([target()], [segment({}), segment({})], true), 1)
+    const task = disk.submit(abort('00001234'))
+    disk.unit.abort(task)
+    assert.equal(task.aborted, true)
+    disk.store.releaseAll()
+    assert.equal(status4(disk)[5], 0x60)
   })
 })

@@ -85,6 +85,7 @@ export class ExtendedCopy {
         problem = ended
         if (!immediate) op.done(undefined)
       },
+      immediate,
     )
     if (listId !== undefined)
       this.lists.keep(op.task.nexus, listId, {
@@ -92,6 +93,7 @@ export class ExtendedCopy {
         get progress() {
           return run.progress
         },
+        terminate: (hasEnded) => run.terminate(hasEnded),
       })
     if (immediate) op.good()
     else
@@ -135,6 +137,14 @@ export class ExtendedCopy {
     const unit = target && this.#units.find(target.designatorType, target.designator)
     const itsNexus = unit?.nexusLike(nexus)
     return unit && itsNexus && { unit, nexus: itsNexus }
+  }
+
+  /** COPY OPERATION ABORT (SPC-4 §6.3): 2 LIST IDENTIFIER (4). It ends when the copy has ended. */
+  readonly abort: Step = (op) => {
+    const { task } = op
+    op.awaitEvent((ended) => ended.good())
+    const result = this.lists.find(task.nexus, get32(task.cdb, 2))
+    if (!result?.terminate?.(() => op.eventCame(task))) op.check(invalidCdbField(2, 7))
   }
 
   /** 2 LIST IDENTIFIER, of one byte or four   10 ALLOCATION LENGTH (4) */
@@ -186,6 +196,14 @@ export function copyCommands(copy: ExtendedCopy): Command[] {
       serviceAction: CopyOutAction.extendedCopyLid4,
       usage: '83 01 00 00 00 00 00 00 00 00 ff ff ff ff 00 00',
       start: copy.extendedCopy,
+    },
+    {
+      ...row,
+      name: 'COPY OPERATION ABORT',
+      opcode: out,
+      serviceAction: CopyOutAction.copyOperationAbort,
+      usage: '83 1c ff ff ff ff 00 00 00 00 00 00 00 00 00 00',
+      start: copy.abort,
     },
     {
       ...row,

@@ -1,8 +1,11 @@
+import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { get8, get16, set16, set32, set64 } from '../scsi/fields.ts'
 import { Opcode } from '../scsi/opcodes.ts'
-import { invalidCdbField } from '../scsi/sense.ts'
+import type { SenseData } from '../scsi/sense.ts'
+import { invalidCdbField, SenseKey } from '../scsi/sense.ts'
 import type { Command } from './command-table.ts'
 import type { Operation } from './operation.ts'
+import type { SpaceParameter, SpaceThreshold } from './space-threshold.ts'
 
 /** Log pages (SPC-5 §7.3, SBC-4 §6.4). */
 export const LogPage = {
@@ -10,6 +13,7 @@ export const LogPage = {
   writeErrors: 0x02,
   readErrors: 0x03,
   verifyErrors: 0x05,
+  provisioning: 0x0c,
   temperature: 0x0d,
   startStop: 0x0e,
   solidState: 0x11,
@@ -20,7 +24,8 @@ const ALL_SUBPAGES = 0xff
 const CUMULATIVE = 1
 /** TEMPERATURE: not available. */
 const NO_TEMPERATURE = 0xff
-const TOTAL_UNCORRECTED = 0x0006
+/** Of the pages of error counters. */
+export const TOTAL_UNCORRECTED = 0x0006
 const ACCUMULATED_STARTS = 0x0004
 const ENDURANCE_USED = 0x0001
 /** FORMAT AND LINKING: binary list parameters; counters that do not wrap. */
@@ -57,16 +62,27 @@ function starts(count: number): Uint8Array {
   return parameter(ACCUMULATED_STARTS, value)
 }
 
+const spaceParameter = ({ code, value }: SpaceParameter): Uint8Array => parameter(code, value)
+const UNKNOWN: SenseData = {
+  key: SenseKey.hardwareError,
+  additional: AdditionalSense.internalTargetFailure,
+}
+const NO_PARAMETERS = (): readonly Uint8Array[] => []
+
 /** LOG SENSE (SPC-5 §6.10). What cannot be known of a store is said to be not available, rather than made up. */
 export class LogPages {
   readonly #pages: ReadonlyMap<number, () => readonly Uint8Array[]>
+  readonly #space: SpaceThreshold | undefined
 
-  constructor(counters: DiskCounters) {
+  /** `space`: only where it is known. */
+  constructor(counters: DiskCounters, space: SpaceThreshold | undefined) {
+    this.#space = space
     const temperature = Uint8Array.of(0, NO_TEMPERATURE)
     this.#pages = new Map<number, () => readonly Uint8Array[]>([
       [LogPage.writeErrors, () => [counter(TOTAL_UNCORRECTED, counters.writeErrors)]],
       [LogPage.readErrors, () => [counter(TOTAL_UNCORRECTED, counters.readErrors)]],
       [LogPage.verifyErrors, () => [counter(TOTAL_UNCORRECTED, counters.readErrors)]],
+      ...(space ? [[LogPage.provisioning, () => space.parameters.map(spaceParameter)] as const] : []),
       [LogPage.temperature, () => [parameter(0, temperature)]],
       [LogPage.startStop, () => [starts(counters.stops)]],
       [LogPage.solidState, () => [parameter(ENDURANCE_USED, new Uint8Array(4))]],
@@ -83,9 +99,17 @@ export class LogPages {
     if (code === LogPage.supported && (subpage === 0 || subpage === ALL_SUBPAGES)) {
       return op.reply(this.#supported(subpage === ALL_SUBPAGES), get16(cdb, 7))
     }
-    const page = this.#pages.get(code)
-    if (!page) return op.check(invalidCdbField(2, 5))
+    if (!this.#pages.has(code)) return op.check(invalidCdbField(2, 5))
     if (subpage !== 0) return op.check(invalidCdbField(3, 7))
+    if (code === LogPage.provisioning && this.#space) this.#space.lookFor(op, this.#answer)
+    else this.#answer(op)
+  }
+
+  readonly #answer = (op: Operation): void => {
+    const { cdb } = op.task
+    const code = get8(cdb, 2) & 0x3f
+    if (op.error) return op.check(UNKNOWN)
+    const page = this.#pages.get(code) ?? NO_PARAMETERS
     const pointer = get16(cdb, 5)
     const all = page()
     const from = all.findIndex((each) => get16(each, 0) >= pointer)

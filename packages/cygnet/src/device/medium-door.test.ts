@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { blockCdb, testUnitReadyCdb } from '../scsi/cdb.ts'
 import { Opcode } from '../scsi/opcodes.ts'
+import { ReserveOutAction } from '../scsi/persistent-reservation.ts'
 import { cdbOf, nexusNamed, senseOf, TestDisk } from './disk.test-helper.ts'
+import { SharedDisk } from './reservations.test-helper.ts'
 
 const EJECT = cdbOf('1b 00 00 00 02 00')
 const LOAD = cdbOf('1b 00 00 00 03 00')
@@ -102,6 +104,21 @@ describe('PREVENT ALLOW MEDIUM REMOVAL', () => {
       assert.equal(senseOf(disk.run(EJECT, {}, other)), 'status 0')
     })
   }
+
+  it('ends with PREEMPT AND ABORT of the nexus, and not with PREEMPT', () => {
+    for (const [action, sense] of [
+      [ReserveOutAction.preempt, '5/5302'],
+      [ReserveOutAction.preemptAndAbort, 'status 0'],
+    ] as const) {
+      const shared = new SharedDisk({ removable: true })
+      const { a, b, disk } = shared
+      shared.register(a, 1)
+      shared.register(b, 2)
+      disk.run(PREVENT, {}, a)
+      assert.equal(shared.out(b, action, { type: 1, key: 2, actionKey: 1 }), 'good')
+      assert.equal(senseOf(disk.run(EJECT, {}, b)), sense)
+    }
+  })
 
   it('does not exist on a fixed disk, and is refused to who may only read', () => {
     assert.equal(senseOf(new TestDisk(64).run(PREVENT)), '5/2000')

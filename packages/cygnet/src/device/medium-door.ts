@@ -13,12 +13,13 @@ const PREVENTED = illegalRequest(AdditionalSense.mediumRemovalPrevented)
 
 /**
  * The door of a unit with a removable medium: whether the medium is in, and who prevents its removal (SPC-5 §6.16,
- * SBC-4 §4.26). What one nexus prevents, every nexus is prevented from; it ends with that nexus, and with any reset. The
- * same medium comes back at every load.
+ * SBC-4 §4.26). What one nexus prevents, every nexus is prevented from; it ends with that nexus, with PREEMPT AND ABORT of
+ * it, and with any reset. The same medium comes back at every load.
  */
 export class MediumDoor {
   readonly isRemovable: boolean
   #isLoaded = true
+  #moves = 0
   readonly #preventing = new Set<Nexus>()
   readonly #loaded: (cause: Nexus) => void
 
@@ -37,6 +38,11 @@ export class MediumDoor {
     return this.#isLoaded
   }
 
+  /** How often the medium went out or came in. */
+  get moves(): number {
+    return this.#moves
+  }
+
   get isPrevented(): boolean {
     return this.#preventing.size > 0
   }
@@ -46,6 +52,7 @@ export class MediumDoor {
     if (this.isPrevented) return op.check(PREVENTED)
     const changes = this.#isLoaded !== isLoad
     this.#isLoaded = isLoad
+    if (changes) this.#moves++
     if (isLoad && changes) this.#loaded(op.task.nexus)
     op.good()
   }

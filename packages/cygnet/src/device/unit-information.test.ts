@@ -89,6 +89,11 @@ describe('identifying information', () => {
     assert.deepEqual(set(disk, 'x', 1).sense?.field, { in: 'cdb', byte: 10, bit: 7 })
   })
 
+  it('has a list of its types', () => {
+    const { data } = new TestDisk(8).run(cdbOf('a3 05 00000000 000000ff fe 00'))
+    assert.deepEqual([...data], [0, 0, 0, 8, 0, 0, 0, 64, 4, 0, 1, 0])
+  })
+
   it('that cannot be saved is an error', () => {
     const records = new Records()
     records.failNext = true

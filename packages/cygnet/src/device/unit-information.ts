@@ -13,6 +13,8 @@ const RECORD = 'identifyingInformation'
 /** Information types, and most bytes of each (SPC-5 §6.32): of the peripheral device, and as text. */
 const INFORMATION_BYTES: Readonly<Record<number, number>> = { 0: 64, 2: 256 }
 const NO_INFORMATION = new Uint8Array(0)
+/** Not information, but which types of it there are. */
+const SUPPORTED_TYPES = 0x7f
 const TIMESTAMP_BYTES = 12
 /** TIMESTAMP ORIGIN: set by SET TIMESTAMP, or by other means. */
 const Origin = { command: 2, other: 3 } as const
@@ -69,6 +71,7 @@ export class UnitInformation {
   readonly reportIdentifying = (op: Operation): void => {
     const { cdb } = op.task
     const type = get8(cdb, 10) >>> 1
+    if (type === SUPPORTED_TYPES) return op.reply(supportedTypes(), get32(cdb, 6))
     if (INFORMATION_BYTES[type] === undefined) return op.check(invalidCdbField(10, 7))
     const information = this.#information.get(type) ?? NO_INFORMATION
     const bytes = new Uint8Array(4 + information.length)
@@ -104,6 +107,18 @@ export class UnitInformation {
     this.#tell(AdditionalSense.deviceIdentifierChanged, op.task.nexus)
     op.good()
   }
+}
+
+/** 2 LENGTH (2), then for each type 0 TYPE(7-1)   2 MAXIMUM LENGTH (2) */
+function supportedTypes(): Uint8Array {
+  const types = Object.entries(INFORMATION_BYTES)
+  const bytes = new Uint8Array(4 + 4 * types.length)
+  set16(bytes, 2, bytes.length - 4)
+  for (const [i, [type, limitBytes]] of types.entries()) {
+    bytes[4 + 4 * i] = Number(type) << 1
+    set16(bytes, 6 + 4 * i, limitBytes)
+  }
+  return bytes
 }
 
 const inRow = { opcode: Opcode.maintenanceIn, reservation: 'read', flags: 0, timeoutS: 10 } as const

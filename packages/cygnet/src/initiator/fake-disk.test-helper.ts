@@ -274,7 +274,8 @@ export class FakeDisk implements ScsiExecutor {
         ]),
       [VpdPage.blockLimits]: () => this.limits && encodeBlockLimits(0, this.limits),
       [VpdPage.blockDeviceCharacteristics]: () => encodeBlockCharacteristics(0, false, false),
-      [VpdPage.logicalBlockProvisioning]: () => encodeProvisioning(0, this.thin),
+      [VpdPage.logicalBlockProvisioning]: () =>
+        encodeProvisioning(0, { thin: this.thin, anchors: false, thresholdExponent: 0 }),
     }
     const page = pages[get8(cdb, 2)]?.()
     return page && get16(cdb, 3) > 0

@@ -5,7 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { after, describe, test } from 'node:test'
 import { CygnetError } from '../base/errors.ts'
-import type { Done } from '../store/backing-store.ts'
+import type { Done, StoreSpace } from '../store/backing-store.ts'
 import type { DiskFile, OpenOptions } from '../store/disk-io.ts'
 import {
   closeStore,
@@ -142,6 +142,30 @@ describe('opening an image', () => {
     await assert.rejects(open(inline, file, { readOnly: false }), hasCode('STORE_IN_USE'))
     for (const reader of readers) await closeStore(reader)
     await closeStore(await open(inline, file, { readOnly: false }))
+  })
+})
+
+describe('the space of an image', () => {
+  test('is what the file takes, and what its file system has left', async () => {
+    const file = freshPath()
+    const store = await open(pooled, file, { readOnly: false, createSizeBytes: 64 * 1024 * 1024 })
+    assert.equal(store.can.tellsSpace, true)
+    const space = () =>
+      new Promise<StoreSpace | undefined>((resolve) => store.space((_error, found) => resolve(found)))
+    const before = await space()
+    await writeBytes(store, 0, [pattern(1024 * 1024, 1)])
+    await flush(store)
+    const later = await space()
+    assert.ok(before && later)
+    assert.ok(before.usedBytes < 1024 * 1024, 'sparse')
+    assert.ok(later.usedBytes >= 1024 * 1024)
+    assert.ok(later.availableBytes > 0)
+    fs.renameSync(file, `${file}-elsewhere`)
+    assert.ok(await space(), 'wherever the file is now')
+    await closeStore(store)
+    const reader = await open(pooled, `${file}-elsewhere`, { readOnly: true })
+    assert.equal(reader.can.tellsSpace || reader.can.reserves, false, 'it does not grow')
+    await closeStore(reader)
   })
 })
 

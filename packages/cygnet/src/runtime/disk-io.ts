@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { assert } from '../base/assert.ts'
 import { totalLength } from '../base/bytes.ts'
-import type { Done, Extent, StoreError } from '../store/backing-store.ts'
+import type { Done, Extent, SpaceDone, StoreError } from '../store/backing-store.ts'
 import type { DiskFile, DiskIO, OpenOptions } from '../store/disk-io.ts'
 import { blockDeviceFacts } from './disk-io-block-device.ts'
 import { storeErrorOf } from './disk-io-errors.ts'
@@ -51,6 +51,8 @@ class NodeDiskFile implements DiskFile {
   readonly blockBytes: number
   readonly canPunchHoles: boolean
   readonly canSeekHoles: boolean
+  readonly writesInPlace: boolean
+  readonly space?: (done: SpaceDone) => void
   readonly #fd: number
   readonly #requests: DiskRequests
   readonly #calls: SystemCalls | undefined
@@ -67,6 +69,8 @@ class NodeDiskFile implements DiskFile {
     this.#requests = new DiskRequests(image.fd)
     this.#calls = calls
     this.#pageCache = pageCache
+    this.writesInPlace = image.kind === 'file' && WRITES_IN_PLACE.has(image.fileSystemType)
+    if (image.kind === 'file') this.space = (done) => findSpace(image.fd, done)
   }
 
   read(into: Uint8Array, offset: number, done: Done): void {
@@ -121,4 +125,22 @@ class NodeDiskFile implements DiskFile {
   close(done: Done): void {
     fs.close(this.#fd, (error) => done(error ? storeErrorOf(error) : undefined))
   }
+}
+
+/** ext4, XFS, tmpfs, by their magic numbers. Those that copy on write need new space for every write. */
+const WRITES_IN_PLACE: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0x01021994])
+
+/** st_blocks counts 512 bytes, whatever the file system's own blocks are. */
+const STAT_BLOCK_BYTES = 512
+
+function findSpace(fd: number, done: SpaceDone): void {
+  fs.fstat(fd, (statError, stat) => {
+    if (statError) return done(storeErrorOf(statError), undefined)
+    // The path that the image was opened by may be another's by now.
+    fs.statfs(`/proc/self/fd/${fd}`, (error, fileSystem) => {
+      if (error) return done(storeErrorOf(error), undefined)
+      const availableBytes = fileSystem.bavail * fileSystem.bsize
+      done(undefined, { usedBytes: stat.blocks * STAT_BLOCK_BYTES, availableBytes })
+    })
+  })
 }

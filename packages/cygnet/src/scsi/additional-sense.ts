@@ -43,6 +43,7 @@ export const AdditionalSense = {
   deviceInternalReset: 0x2904,
   nexusLoss: 0x2907,
   modeParametersChanged: 0x2a01,
+  logParametersChanged: 0x2a02,
   reservationsPreempted: 0x2a03,
   reservationsReleased: 0x2a04,
   registrationsPreempted: 0x2a05,
@@ -52,8 +53,11 @@ export const AdditionalSense = {
   commandSequenceError: 0x2c00,
   commandsCleared: 0x2f00,
   commandsClearedByPowerLoss: 0x2f01,
+  commandsClearedByDeviceServer: 0x2f02,
+  incompatibleMedium: 0x3002,
   formatFailed: 0x3101,
   sanitizeFailed: 0x3103,
+  softThresholdReached: 0x3807,
   savingNotSupported: 0x3900,
   mediumNotPresent: 0x3a00,
   inquiryDataChanged: 0x3f03,
@@ -65,6 +69,7 @@ export const AdditionalSense = {
   mediumRemovalPrevented: 0x5302,
   insufficientResources: 0x5503,
   insufficientRegistrationResources: 0x5504,
+  illegalModeForThisTrack: 0x6400,
 } as const
 export type AdditionalSense = (typeof AdditionalSense)[keyof typeof AdditionalSense]
 
@@ -109,6 +114,7 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x2904: 'device internal reset',
   0x2907: 'I_T nexus loss occurred',
   0x2a01: 'mode parameters changed',
+  0x2a02: 'log parameters changed',
   0x2a03: 'reservations preempted',
   0x2a04: 'reservations released',
   0x2a05: 'registrations preempted',
@@ -118,8 +124,11 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x2c00: 'command sequence error',
   0x2f00: 'commands cleared by another initiator',
   0x2f01: 'commands cleared by power loss notification',
+  0x2f02: 'commands cleared by device server',
+  0x3002: 'cannot read medium, incompatible format',
   0x3101: 'format command failed',
   0x3103: 'sanitize command failed',
+  0x3807: 'thin provisioning soft threshold reached',
   0x3900: 'saving parameters not supported',
   0x3a00: 'medium not present',
   0x3f03: 'INQUIRY data has changed',
@@ -131,6 +140,7 @@ const NAMES: Readonly<Record<AdditionalSense, string>> = {
   0x5302: 'medium removal prevented',
   0x5503: 'insufficient resources',
   0x5504: 'insufficient registration resources',
+  0x6400: 'illegal mode for this track',
 }
 
 /** The standard's words for a code, or its two numbers where it is not in the table. */

@@ -9,6 +9,7 @@ export const CopyOutAction = {
   extendedCopyLid4: 0x01,
   populateToken: 0x10,
   writeUsingToken: 0x11,
+  copyOperationAbort: 0x1c,
 } as const
 export const CopyInAction = {
   copyStatusLid1: 0x00,
@@ -73,6 +74,8 @@ const copyAborted = (additional: AdditionalSense): SenseData => ({ key: SenseKey
 export const UNREACHABLE = copyAborted(AdditionalSense.copyTargetDeviceNotReachable)
 /** COPY ABORTED: a logical unit did not do what was asked of it. */
 export const DEVICE_FAILURE = copyAborted(AdditionalSense.thirdPartyDeviceFailure)
+/** COPY ABORTED: by COPY OPERATION ABORT. */
+export const TERMINATED = copyAborted(AdditionalSense.commandsClearedByDeviceServer)
 
 const LENGTH_ERROR = illegalRequest(AdditionalSense.parameterListLengthError)
 const NO_LIST_ID = 3
@@ -198,7 +201,9 @@ function decodeSegments(list: Uint8Array, from: number, end: number): readonly C
 
 /** How far a copy is, or how it ended. */
 export interface CopyProgress {
-  readonly state: 'running' | 'good' | 'failed'
+  readonly state: 'running' | 'good' | 'failed' | 'terminated'
+  /** Its command has ended already. */
+  readonly isInBackground: boolean
   /** Status of the command that the copy was, or would have ended with. */
   readonly status: number
   readonly sense: Uint8Array
@@ -206,9 +211,10 @@ export interface CopyProgress {
   readonly bytesDone: number
 }
 
-const STATE_LID1 = { running: 0, good: 1, failed: 2 } as const
-/** Operation completed, in progress in the background, failed (SPC-4 table 156). */
-const STATE_LID4 = { running: 0x11, good: 0x01, failed: 0x02 } as const
+const STATE_LID1 = { running: 0, good: 1, failed: 2, terminated: 2 } as const
+/** COPY OPERATION STATUS (SPC-4 table 156); in progress in the foreground, and in the background. */
+const STATE_LID4 = { running: 0x11, good: 0x01, failed: 0x02, terminated: 0x60 } as const
+const RUNNING_IN_BACKGROUND = 0x12
 
 /** COPY STATUS (LID1): 4 STATUS   5 SEGMENTS PROCESSED (2)   7 UNITS   8 TRANSFER COUNT (4): in KiB where bytes do not fit. */
 export function encodeCopyStatusLid1(progress: CopyProgress): Uint8Array {
@@ -258,7 +264,8 @@ export function encodeCopyStatusLid4(
   const bytes = new Uint8Array(32 + sense.length + tail)
   set32(bytes, 0, bytes.length - 4)
   bytes[4] = asked
-  bytes[5] = STATE_LID4[progress.state]
+  const runsInBackground = progress.state === 'running' && progress.isInBackground
+  bytes[5] = runsInBackground ? RUNNING_IN_BACKGROUND : STATE_LID4[progress.state]
   bytes[12] = progress.status
   bytes[13] = sense.length
   bytes[14] = sense.length

@@ -1,7 +1,16 @@
 import { get8, get16, get32, set16, set32, set64 } from './fields.ts'
 
 /** Mode pages (SPC-5 §7.5, SBC-4 §6.5). */
-export const ModePage = { caching: 0x08, control: 0x0a, informationalExceptions: 0x1c, all: 0x3f } as const
+export const ModePage = {
+  readWriteErrorRecovery: 0x01,
+  caching: 0x08,
+  control: 0x0a,
+  informationalExceptions: 0x1c,
+  all: 0x3f,
+} as const
+
+/** Subpages: of informational exceptions. */
+export const ModeSubpage = { logicalBlockProvisioning: 0x02 } as const
 
 export const PageControl = { current: 0, changeable: 1, default: 2, saved: 3 } as const
 

@@ -27,6 +27,7 @@ export const Opcode = {
   writeSame10: 0x41,
   unmap: 0x42,
   sanitize: 0x48,
+  logSelect: 0x4c,
   logSense: 0x4d,
   xdWriteRead10: 0x53,
   modeSelect10: 0x55,

@@ -10,14 +10,25 @@ import {
 import { encodeBlockCharacteristics, encodeProvisioning, encodeSupportedPages } from './vpd.ts'
 
 test('B2h: what was encoded is decoded; another page, or one cut short, is none', () => {
-  assert.deepEqual(decodeProvisioning(encodeProvisioning(0, true)), {
-    unmap: true,
-    writeSame16Unmap: true,
-    unmappedReadsZero: true,
-    type: 2,
-  })
-  assert.equal(decodeProvisioning(encodeProvisioning(0, false))?.unmap, false)
-  assert.equal(decodeProvisioning(encodeProvisioning(0, true).subarray(0, 7)), undefined)
+  assert.deepEqual(
+    decodeProvisioning(encodeProvisioning(0, { thin: true, anchors: false, thresholdExponent: 0 })),
+    {
+      unmap: true,
+      writeSame16Unmap: true,
+      unmappedReadsZero: true,
+      type: 2,
+    },
+  )
+  assert.equal(
+    decodeProvisioning(encodeProvisioning(0, { thin: false, anchors: false, thresholdExponent: 0 }))?.unmap,
+    false,
+  )
+  assert.equal(
+    decodeProvisioning(
+      encodeProvisioning(0, { thin: true, anchors: false, thresholdExponent: 0 }).subarray(0, 7),
+    ),
+    undefined,
+  )
   assert.equal(decodeProvisioning(encodeBlockCharacteristics(0, false, false)), undefined)
   // LBPRZ of 010b: a pattern of the vendor's, not zeroes.
   assert.equal(decodeProvisioning(Uint8Array.of(0, 0xb2, 0, 4, 0, 0x08, 0, 0))?.unmappedReadsZero, false)

@@ -258,7 +258,7 @@ export function decodeBlockLimits(bytes: Uint8Array): BlockLimits | undefined {
 
 /**
  * B1h: MEDIUM ROTATION RATE 1, a non-rotating medium; WABEREQ and WACEREQ 01b, reads work after those kinds of SANITIZE
- * (SBC-4 §6.6.2).
+ * (SBC-4 §6.6.2); FUAB and VBULS: FUA and SYNCHRONIZE CACHE mean stable storage, and unmapped blocks can be verified.
  */
 export function encodeBlockCharacteristics(
   peripheral: number,
@@ -268,13 +268,23 @@ export function encodeBlockCharacteristics(
   const bytes = newPage(peripheral, VpdPage.blockDeviceCharacteristics, 0x3c)
   set16(bytes, 4, 1)
   bytes[7] = (blockErase ? 0x40 : 0) | (cryptographicErase ? 0x10 : 0)
+  bytes[8] = 0x03
   return bytes
 }
 
-/** B2h: LBPU, LBPWS, LBPWS10, LBPRZ = 1, thin provisioning, all or none of them (SBC-4 §6.6.6). */
-export function encodeProvisioning(peripheral: number, thin: boolean): Uint8Array {
+export interface Provisioning {
+  readonly thin: boolean
+  /** ANC_SUP: blocks can be anchored. */
+  readonly anchors: boolean
+  /** Blocks of a threshold set, as a power of two; 0 where there are no thresholds. */
+  readonly thresholdExponent: number
+}
+
+/** B2h: LBPU, LBPWS, LBPWS10, LBPRZ = 1, thin provisioning, all or none of them; ANC_SUP (SBC-4 §6.6.6). */
+export function encodeProvisioning(peripheral: number, { thin, ...more }: Provisioning): Uint8Array {
   const bytes = newPage(peripheral, VpdPage.logicalBlockProvisioning, 4)
-  bytes[5] = thin ? 0xe4 : 0
+  bytes[4] = more.thresholdExponent
+  bytes[5] = (thin ? 0xe4 : 0) | (more.anchors ? 0x02 : 0)
   bytes[6] = thin ? 0x02 : 0
   return bytes
 }

@@ -45,7 +45,21 @@ export interface StoreCapabilities {
   readonly renewKey?: boolean
   /** No write is ever found half done, not even after a crash. */
   readonly atomicWrites?: boolean
+  /** Zeroes that are written take the space that later writes to the same place need: those do not fail for want of it. */
+  readonly reserves?: boolean
+  /** `space` is there: what it is made of may run full. */
+  readonly tellsSpace?: boolean
 }
+
+/** Of what a store is made of. */
+export interface StoreSpace {
+  /** Taken by this store. */
+  readonly usedBytes: number
+  /** Left to write to. Others may take it too. */
+  readonly availableBytes: number
+}
+
+export type SpaceDone = (error: StoreError | undefined, space: StoreSpace | undefined) => void
 
 /** Bit flags of a write. */
 export const WriteFlags = {
@@ -89,6 +103,8 @@ export interface BackingStore {
   ): void
   /** Looks how large what it is made of is now: `geometry` has a larger capacity when `done` is called, where that grew. */
   remeasure?(done: Done): void
+  /** Looks how much space there is now. */
+  space?(done: SpaceDone): void
   /** Forgets the key that everything was written with, for good, when `done` is called: what is read afterwards is not what was written. */
   renewKey?(done: Done): void
   /** Flushes and releases everything. Called once, when no operation is under way. */

@@ -1,4 +1,4 @@
-import type { Done, Extent, StoreError } from './backing-store.ts'
+import type { Done, Extent, SpaceDone, StoreError } from './backing-store.ts'
 
 /**
  * The disk port: what a file store needs of the operating system. `runtime/` implements it on Node, a simulator on
@@ -29,6 +29,10 @@ export interface DiskFile {
   read(into: Uint8Array, offset: number, done: Done): void
   /** How large it is now. */
   measure?(done: (error: StoreError | undefined, sizeBytes: number) => void): void
+  /** What the file takes of its file system, and what is left there. Only files that can grow have it. */
+  readonly space?: (done: SpaceDone) => void
+  /** The file system writes in place: what was written once has its space. */
+  readonly writesInPlace?: boolean
   /** One positional gathered write; short writes are completed. */
   write(slices: readonly Uint8Array[], offset: number, done: Done): void
   /** fdatasync. */

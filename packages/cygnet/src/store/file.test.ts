@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { CygnetError } from '../base/errors.ts'
-import type { StoreError } from './backing-store.ts'
+import type { SpaceDone, StoreError } from './backing-store.ts'
 import { WriteFlags } from './backing-store.ts'
+import { CheckerStore } from './checker.ts'
 import { describeStoreContract, pattern } from './contract.test-helper.ts'
 import { FakeDiskFile, ioOf } from './disk-file.test-helper.ts'
 import { FileStore, openFileStore } from './file.ts'
@@ -18,6 +19,21 @@ const ok = (error: StoreError | undefined): void => assert.equal(error, undefine
 const geometryOf = (blockBytes: number) =>
   new FileStore(new FakeDiskFile({ sizeBytes: 4096, blockBytes }), false).geometry
 const IO_ERROR: StoreError = { failure: 'medium', offset: 512, cause: new Error('EIO') }
+
+describe('space', () => {
+  test('is told, and kept by zeroes, only where the disk says so and can be written', () => {
+    const space = (done: SpaceDone): void => done(undefined, { usedBytes: 1, availableBytes: 2 })
+    const disk = Object.assign(new FakeDiskFile({ sizeBytes: 8192 }), { space, writesInPlace: true })
+    const store = new FileStore(disk, false)
+    assert.deepEqual([store.can.tellsSpace, store.can.reserves], [true, true])
+    new CheckerStore(store).space((_error, found) =>
+      assert.deepEqual(found, { usedBytes: 1, availableBytes: 2 }),
+    )
+    const others = [new FileStore(disk, true), new FileStore(new FakeDiskFile({ sizeBytes: 8192 }), false)]
+    for (const { can } of others) assert.deepEqual([can.tellsSpace, can.reserves], [false, false])
+    others[1]?.space((error, found) => assert.deepEqual([error, found], [undefined, undefined]))
+  })
+})
 
 describe('file store', () => {
   test('a FUA write is answered after a sync that began when it was written', () => {

@@ -1,6 +1,14 @@
 import { assert } from '../base/assert.ts'
 import { CygnetError } from '../base/errors.ts'
-import type { BackingStore, Done, Extent, Geometry, StoreCapabilities, StoreError } from './backing-store.ts'
+import type {
+  BackingStore,
+  Done,
+  Extent,
+  Geometry,
+  SpaceDone,
+  StoreCapabilities,
+  StoreError,
+} from './backing-store.ts'
 import { WriteFlags } from './backing-store.ts'
 import type { DiskFile, DiskIO, OpenOptions } from './disk-io.ts'
 import { FlushQueue } from './flush-queue.ts'
@@ -56,6 +64,8 @@ export class FileStore implements BackingStore {
       trim: !readOnly && file.canPunchHoles,
       volatileCache: !readOnly,
       extents: file.canSeekHoles,
+      reserves: !readOnly && file.writesInPlace === true,
+      tellsSpace: !readOnly && file.space !== undefined,
     }
   }
 
@@ -70,6 +80,11 @@ export class FileStore implements BackingStore {
       if (!error && sizeBytes > this.#geometry.sizeBytes) this.#geometry = { ...this.#geometry, sizeBytes }
       done(error)
     })
+  }
+
+  space(done: SpaceDone): void {
+    if (this.#file.space) this.#file.space(done)
+    else done(undefined, undefined)
   }
 
   read(into: Uint8Array, offset: number, done: Done): void {

@@ -1,4 +1,12 @@
-import type { BackingStore, Done, Extent, Geometry, StoreCapabilities, StoreError } from './backing-store.ts'
+import type {
+  BackingStore,
+  Done,
+  Extent,
+  Geometry,
+  SpaceDone,
+  StoreCapabilities,
+  StoreError,
+} from './backing-store.ts'
 
 /** The operations of a store by name, as filters' options and tables spell them. */
 export type StoreOperation = 'read' | 'write' | 'flush' | 'trim' | 'zero' | 'extents' | 'close'
@@ -22,6 +30,11 @@ export class FilterStore implements BackingStore {
   remeasure(done: Done): void {
     if (this.inner.remeasure) this.inner.remeasure(done)
     else done(undefined)
+  }
+
+  space(done: SpaceDone): void {
+    if (this.inner.space) this.inner.space(done)
+    else done(undefined, undefined)
   }
 
   read(into: Uint8Array, offset: number, done: Done): void {

@@ -81,7 +81,7 @@ targets:
     groups: [7, 1]
     paths: { 1: non-optimized }
     luns:
-      10: { file: /srv/db.img, size: 20G, blockSize: 4096, readOnly: false, thin: false, removable: true, physicalBlockSize: 4096, encrypted: true }
+      10: { file: /srv/db.img, size: 20G, blockSize: 4096, readOnly: false, thin: false, removable: true, physicalBlockSize: 4096, encrypted: true, spaceWarning: 2G }
       1: { file: ./images/../b.img, readOnly: true }
     auth:
       users: [{ user: host1, secretFile: host1.secret }, { user: host2, secret: an inline secret }]
@@ -181,7 +181,13 @@ test('every setting arrives in the state, normalised', () => {
         medium: { kind: 'file', path: '/srv/db.img', createSizeBytes: 20 * 2 ** 30 },
         blockSizeBytes: 4096,
         readOnly: false,
-        traits: { thin: false, removable: true, physicalBlockBytes: 4096, encrypted: true },
+        traits: {
+          thin: false,
+          removable: true,
+          physicalBlockBytes: 4096,
+          encrypted: true,
+          spaceWarningBytes: 2 * 1024 ** 3,
+        },
       },
     ],
     auth: {

@@ -93,10 +93,17 @@ function targetOf(
 
 function lunOf(
   lun: number,
-  { file, memory, size, blockSize, readOnly, thin, removable, physicalBlockSize, encrypted }: LunConfig,
+  { file, memory, size, blockSize, readOnly, ...more }: LunConfig,
   folder: string,
 ): LunState {
-  const traits = { thin, removable, physicalBlockBytes: physicalBlockSize ?? null, encrypted }
+  const { thin, removable, physicalBlockSize, encrypted, spaceWarning } = more
+  const traits = {
+    thin,
+    removable,
+    physicalBlockBytes: physicalBlockSize ?? null,
+    encrypted,
+    spaceWarningBytes: spaceWarning ?? 0,
+  }
   const common = { lun, blockSizeBytes: blockSize, readOnly, traits }
   if (memory !== undefined) return { ...common, medium: { kind: 'memory', sizeBytes: memory } }
   assert(file !== undefined, 'a LUN without file and memory was refused')

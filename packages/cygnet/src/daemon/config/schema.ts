@@ -212,6 +212,11 @@ const lun = z
         'Bytes of a physical block, for initiators that align their writes: 4096 with a block size of 512 is a 512e disk. As below the image where nothing is said.',
       )
       .optional(),
+    spaceWarning: size
+      .describe(
+        'Tells initiators of a thin disk (THIN PROVISIONING SOFT THRESHOLD REACHED) when no more than this is left in the file system of its image. They can change it (MODE SELECT). Without it, they hear of it only where they ask for that.',
+      )
+      .optional(),
   })
   .meta({ title: 'a mapping with file or memory', ...exactlyOne('file', 'memory') })
 

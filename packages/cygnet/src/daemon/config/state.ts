@@ -88,6 +88,8 @@ export interface TraitsState {
   readonly physicalBlockBytes: number | null
   /** Kept encrypted, with a key of its own. */
   readonly encrypted: boolean
+  /** Initiators hear when less space is left in the image's file system; 0: they do not. */
+  readonly spaceWarningBytes: number
 }
 
 export const defaultTraits: TraitsState = {
@@ -95,6 +97,7 @@ export const defaultTraits: TraitsState = {
   removable: false,
   physicalBlockBytes: null,
   encrypted: false,
+  spaceWarningBytes: 0,
 }
 
 export type MediumState =
