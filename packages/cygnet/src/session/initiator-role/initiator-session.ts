@@ -55,6 +55,7 @@ const timerNames = ['sweep', 'recovery', 'reopen', 'connections', 'drain'] as co
 
 const MS_PER_SECOND = 1000
 const LARGEST_TAG = RESERVED_TAG - 1
+const tagAfter = (tag: number): number => (tag >= LARGEST_TAG ? 1 : tag + 1)
 
 const dropAnnounced = lostConnection('the target announced that it drops it')
 const logoutWanted = lostConnection('the target asked us to log out')
@@ -282,8 +283,8 @@ export class InitiatorSession implements SessionParts {
 
   takeTag(): number {
     let tag = this.#nextTag
-    while (this.tasks.has(tag) || this.management.has(tag) || this.#controls.has(tag)) tag++
-    this.#nextTag = tag >= LARGEST_TAG ? 1 : tag + 1
+    while (this.tasks.isTaken(tag) || this.management.has(tag) || this.#controls.has(tag)) tag = tagAfter(tag)
+    this.#nextTag = tagAfter(tag)
     return tag
   }
 

@@ -23,6 +23,7 @@ import { InitiatorTask, SOON } from './initiator-task.ts'
 import type { SessionParameters } from '../parameters.ts'
 import type { RecoveryCounters } from '../recovery-counters.ts'
 import type { RequestWindow } from './request-window.ts'
+import { TaskTable } from './task-table.ts'
 import type { ScsiRequest, ScsiResult } from './scsi-request.ts'
 import {
   contradictionIn,
@@ -75,7 +76,7 @@ const answersSnack = (task: InitiatorTask, { snackTag }: ScsiResponse): boolean 
 export class InitiatorTasks {
   readonly #session: TaskSession
   readonly #data: TaskDataRecovery
-  readonly #byTag = new Map<number, InitiatorTask>()
+  readonly #byTag = new TaskTable()
   /** Not sent yet, in order; those that are done are passed over. */
   #waiting: InitiatorTask[] = []
   #waitingHead = 0
@@ -97,13 +98,14 @@ export class InitiatorTasks {
     return this.#byTag.size
   }
 
-  has(tag: number): boolean {
-    return this.#byTag.has(tag)
+  /** The tag cannot be given to another task. */
+  isTaken(tag: number): boolean {
+    return this.#byTag.isTaken(tag)
   }
 
   /** All without a result, in the order in which they were asked for. */
   all(): InitiatorTask[] {
-    return [...this.#byTag.values()].toSorted((a, b) => a.order - b.order)
+    return this.#byTag.values().toSorted((a, b) => a.order - b.order)
   }
 
   /** Those that are allegiant to a connection, or were. */
@@ -123,7 +125,7 @@ export class InitiatorTasks {
       this.#session.takeTag(),
       this.#session.limits.aheadPdus,
     )
-    this.#byTag.set(task.initiatorTaskTag, task)
+    this.#byTag.add(task)
     this.#waiting.push(task)
     this.dispatch()
     this.#session.watch()
@@ -173,7 +175,7 @@ export class InitiatorTasks {
     if (task.state === 'done') return
     this.#unsettle(task)
     task.state = 'done'
-    this.#byTag.delete(task.initiatorTaskTag)
+    this.#byTag.delete(task)
     task.request.done(result)
   }
 
@@ -252,9 +254,9 @@ export class InitiatorTasks {
 
   #renew(task: InitiatorTask): void {
     this.#unsettle(task)
-    this.#byTag.delete(task.initiatorTaskTag)
+    this.#byTag.delete(task)
     task.renew(this.#session.takeTag(), this.#session.limits.aheadPdus)
-    this.#byTag.set(task.initiatorTaskTag, task)
+    this.#byTag.add(task)
   }
 
   // What the target sends
