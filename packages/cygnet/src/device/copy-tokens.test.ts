@@ -144,4 +144,23 @@ describe('ROD tokens', () => {
     assert.equal(senseOf(send(one, 0x10, list)), '5/1a00')
     assert.equal(senseOf(send(new TestDisk(8), 0x10, list)), '5/2400', 'nobody keeps tokens')
   })
+
+  it('have their limits and types in the third-party copy page, where there are any', () => {
+    const descriptorsOf = (disk: TestDisk): Map<number, Uint8Array> => {
+      const page = disk.run(cdbOf('12 01 8f 04 00 00')).data
+      const found = new Map<number, Uint8Array>()
+      for (let at = 4; at < page.length; at += 4 + get16(page, at + 2))
+        found.set(get16(page, at), page.subarray(at, at + 4 + get16(page, at + 2)))
+      return found
+    }
+    assert.deepEqual([...descriptorsOf(new TestDisk(8)).keys()], [0x0001, 0x0004, 0x0008, 0x8001])
+    const found = descriptorsOf(pair().one)
+    assert.deepEqual([...found.keys()], [0x0000, 0x0001, 0x0004, 0x0008, 0x0106, 0x0108, 0x8001])
+    const limits = found.get(0x0000) ?? new Uint8Array(0)
+    assert.deepEqual([limits.length, get16(limits, 10), get64(limits, 20)], [36, 64, 2 ** 36 / 512])
+    const types = found.get(0x0108) ?? new Uint8Array(0)
+    assert.deepEqual([types.length, get16(types, 6)], [4 + 4 + 128, 128])
+    assert.deepEqual([get32(types, 8), types[12]], [0x0001_0000, 3])
+    assert.deepEqual([get32(types, 72), types[76]], [0xffff_0001, 2])
+  })
 })

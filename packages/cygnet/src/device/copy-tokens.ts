@@ -1,6 +1,6 @@
 import { hex } from '../base/bytes.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
-import { CopyInAction, CopyOutAction } from '../scsi/copy.ts'
+import { CopyInAction, CopyOutAction, RodType, TOKEN_LIMIT_BYTES, TOKEN_RANGES_LIMIT } from '../scsi/copy.ts'
 import { get8, get16, get32, get64, set16, set32, set64 } from '../scsi/fields.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import type { SenseData } from '../scsi/sense.ts'
@@ -17,12 +17,6 @@ import { gather } from './parameters.ts'
 
 const TOKEN_BYTES = 512
 const RANGE_BYTES = 16
-/** Most ranges of one list. */
-const RANGES_LIMIT = 64
-/** Most bytes that one token stands for. */
-const TOKEN_LIMIT_BYTES = 64 * 1024 * 1024 * 1024
-/** ROD types: access upon reference, and zeroes of any length (SPC-4 table 104). */
-const RodType = { any: 0, accessUponReference: 0x0001_0000, zero: 0xffff_0001 } as const
 const LENGTH_ERROR = illegalRequest(AdditionalSense.parameterListLengthError)
 const NO_SENSE = new Uint8Array(0)
 const POPULATE_HEADER_BYTES = 16
@@ -58,7 +52,7 @@ export class CopyTokens {
   #receive(op: Operation, headerBytes: number, then: (op: Operation) => void): void {
     const lengthBytes = get32(op.task.cdb, 10)
     if (lengthBytes === 0) return op.good()
-    if (lengthBytes < headerBytes || lengthBytes > headerBytes + RANGES_LIMIT * RANGE_BYTES) {
+    if (lengthBytes < headerBytes || lengthBytes > headerBytes + TOKEN_RANGES_LIMIT * RANGE_BYTES) {
       return op.check(LENGTH_ERROR)
     }
     op.receive(lengthBytes, then)

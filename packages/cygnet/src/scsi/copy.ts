@@ -28,6 +28,13 @@ const BYTES_BYTES = 32
 /** Most bytes of descriptors in one list. */
 export const COPY_DESCRIPTORS_BYTES = COPY_TARGETS_LIMIT * TARGET_BYTES + COPY_SEGMENTS_LIMIT * BLOCKS_BYTES
 
+/** ROD types: access upon reference, and zeroes of any length (SPC-4 table 104). */
+export const RodType = { any: 0, accessUponReference: 0x0001_0000, zero: 0xffff_0001 } as const
+/** Most ranges of one list of POPULATE TOKEN or WRITE USING TOKEN. */
+export const TOKEN_RANGES_LIMIT = 64
+/** Most bytes that one token stands for. */
+export const TOKEN_LIMIT_BYTES = 64 * 1024 * 1024 * 1024
+
 /** Identification descriptor CSCD descriptor, and copies from block device to block device, of blocks or of bytes. */
 export const IDENTIFICATION_TARGET = 0xe4
 export const BLOCK_TO_BLOCK = 0x02
