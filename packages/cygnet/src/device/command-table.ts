@@ -106,7 +106,7 @@ export class CommandTable {
 /** Rows that differ by opcode and CDB length only. FUA_NV and SYNC_NV, once defined, may be set without effect. */
 export const family = (
   base: Pick<Command, 'reservation' | 'flags' | 'timeoutS' | 'start'>,
-  rows: readonly (readonly [name: string, opcode: Opcode, usage: string, ignored?: string])[],
+  rows: readonly (readonly [name: string, opcode: number, usage: string, ignored?: string])[],
 ): Command[] =>
   rows.map(([name, opcode, usage, ignored]) => ({
     ...base,

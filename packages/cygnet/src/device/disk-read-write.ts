@@ -23,8 +23,12 @@ export class DiskReadWrite {
   }
 
   readonly read = (op: Operation): void => {
+    if (this.#medium.locate(op)) this.readLocated(op)
+  }
+
+  /** Of a command whose blocks are in `op` already. */
+  readLocated(op: Operation): void {
     const medium = this.#medium
-    if (!medium.locate(op)) return
     const { task } = op
     task.dataInLengthBytes = op.lengthBytes
     const wantedBytes = Math.min(op.lengthBytes, task.dataInLimitBytes)

@@ -204,25 +204,15 @@ export interface TaskOptions {
   readonly dataOutLimitBytes?: number
 }
 
-/** A disk of `blocks` blocks with an initiator that has heard of POWER ON. */
-export class TestDisk {
-  readonly pool = new BufferPool({ poison: true })
-  readonly store: TestStore
-  readonly unit: DiskUnit
+/** A unit with an initiator that has heard of POWER ON. */
+export class TestUnit<Unit extends LogicalUnit> {
+  readonly unit: Unit
   readonly transport: TestTransport
   readonly nexus = nexusNamed('one')
-  readonly blockBytes: number
 
-  constructor(blocks = 64, options: Partial<DiskUnitOptions> = {}) {
-    this.blockBytes = options.blockSizeBytes ?? 512
-    this.store = (options.store as TestStore | undefined) ?? new TestStore(blocks * this.blockBytes)
-    this.unit = new DiskUnit({
-      pool: this.pool,
-      identity: { serialNumber: 'SERIAL01', naa: Uint8Array.of(0x30, 1, 2, 3, 4, 5, 6, 7) },
-      ...options,
-      store: this.store,
-    })
-    this.transport = new TestTransport(this.unit)
+  constructor(unit: Unit) {
+    this.unit = unit
+    this.transport = new TestTransport(unit)
     this.attach(this.nexus)
   }
 
@@ -242,6 +232,25 @@ export class TestDisk {
   /** Submits a task that ends before the call returns. */
   run(cdb: Uint8Array, options: TaskOptions = {}, nexus: Nexus = this.nexus): Outcome {
     return this.transport.outcome(this.submit(cdb, options, nexus))
+  }
+}
+
+export const TEST_IDENTITY = { serialNumber: 'SERIAL01', naa: Uint8Array.of(0x30, 1, 2, 3, 4, 5, 6, 7) }
+
+/** A disk of `blocks` blocks. */
+export class TestDisk extends TestUnit<DiskUnit> {
+  readonly pool: BufferPool
+  readonly store: TestStore
+  readonly blockBytes: number
+
+  constructor(blocks = 64, options: Partial<DiskUnitOptions> = {}) {
+    const blockBytes = options.blockSizeBytes ?? 512
+    const store = (options.store as TestStore | undefined) ?? new TestStore(blocks * blockBytes)
+    const pool = new BufferPool({ poison: true })
+    super(new DiskUnit({ pool, identity: TEST_IDENTITY, ...options, store }))
+    this.pool = pool
+    this.store = store
+    this.blockBytes = blockBytes
   }
 }
 
