@@ -5,12 +5,14 @@ import { isLoopback, parseAddress } from '../daemon/address.ts'
 import { type LogLevel, logLevels } from '../daemon/log-level.ts'
 import { formatSize } from '../daemon/size.ts'
 import type { BlockDevice, DeviceEvent } from '../initiator/block-device.ts'
+import type { ScsiDisk } from '../initiator/scsi-disk.ts'
 import { type NbdAddress, NBD_PORT } from '../nbd/nbd-url.ts'
 import type { NbdServerEvent } from '../nbd/server-connection.ts'
 import { formatNbdAddress, NbdServer } from '../runtime/nbd-server.ts'
 import { createLog } from './log.ts'
 import { withLunOptions, wholeNumber } from './lun-options.ts'
 import { type LunOptions, openLun } from './open-device.ts'
+import { stopOnSignals } from './stop-on-signals.ts'
 
 interface AttachOptions extends LunOptions {
   readonly nbd: string
@@ -57,9 +59,8 @@ async function attach(url: string, options: AttachOptions): Promise<void> {
   }
   if (listen.kind === 'tcp' && !isLoopback(listen.host))
     log.warn('NBD has no passwords: whoever reaches this address reads and writes the disk')
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   const stop = stopper(server, disk, log)
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(0))
+  stopOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => stop(0))
   disk.onEvent((event) => {
     recordDevice(log, event)
     if (event.kind === 'failed') stop(1)
@@ -77,19 +78,31 @@ export function parseNbdListen(text: string): NbdAddress {
   return { kind: 'unix', path }
 }
 
-/** Ends once: what clients have under way is answered, the disk flushed, the session closed. */
-function stopper(server: NbdServer, disk: BlockDevice, log: Logger): (exitCode: number) => void {
+/**
+ * Ends once: what clients have under way is answered, the disk flushed, the session closed. With no way to the disk, nothing of
+ * that is waited for.
+ */
+function stopper(server: NbdServer, disk: ScsiDisk, log: Logger): (exitCode: number) => void {
   let isStopping = false
   return (exitCode) => {
     if (isStopping) return
     isStopping = true
     log.info('stopping')
-    void server
-      .stop()
+    const stopped = server.stop()
+    void Promise.race([stopped, cutOff(disk)])
       .then(() => disk.close())
+      .then(() => stopped)
       .then(() => process.exit(exitCode))
   }
 }
+
+/** When no way to the disk works. */
+const cutOff = (disk: ScsiDisk): Promise<void> =>
+  new Promise((resolve) => {
+    const look = (): void => void (disk.isUp || resolve())
+    disk.onEvent(look)
+    look()
+  })
 
 function readyText(disk: BlockDevice, address: NbdAddress, exportName: string): string {
   const url = nbdUrl(address, exportName)

@@ -193,6 +193,12 @@ async function toStandardOutput(
   )
   try {
     await pipeline(counted, process.stdout, { signal })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
+    throw new CygnetError(
+      'OUTPUT_CLOSED',
+      'Whoever read standard output has closed it: the copy is not complete.',
+    )
   } finally {
     progress.end()
   }

@@ -152,3 +152,23 @@ for (const { args, message } of refusals) {
     assert.doesNotMatch(stderr, /^ +at /m, 'no stack trace')
   })
 }
+
+test('--json is one document, with logins and their errors', async () => {
+  const [host, port] = address.split(':')
+  const portal = { host, port: Number(port), portalGroup: 1 }
+  const plain = await discover(address, '--json')
+  assert.equal(plain.code, 0, plain.stderr)
+  assert.deepEqual(JSON.parse(plain.stdout), [
+    { target: IQN, portals: [portal] },
+    { target: `${IQN}-chap`, portals: [portal] },
+  ])
+  const { code, stdout } = await discover(address, '--login', '--json')
+  assert.equal(code, 1)
+  const [open, closed] = JSON.parse(stdout) as { portals: { login: Record<string, unknown> }[] }[]
+  const login = open?.portals[0]?.login ?? {}
+  assert.deepEqual(
+    [login['portal'], login['headerDigest'], login['maxBurstLength']],
+    [address, false, 1 << 20],
+  )
+  assert.match(JSON.stringify(closed?.portals[0]?.login), /"error":\{"code":"LOGIN_/)
+})

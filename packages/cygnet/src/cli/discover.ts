@@ -19,6 +19,21 @@ import { formatSize } from '../daemon/size.ts'
 interface DiscoverOptions extends LoginOptions {
   readonly anonymousDiscovery?: true
   readonly login?: true
+  readonly json?: true
+}
+
+/** A login that was tried, in words of RFC 7143; or why it failed. */
+type LoginReport = ReturnType<typeof factsOf> | { readonly error: { code: string; message: string } }
+
+/** A portal of a target, as `--json` prints it. */
+interface PortalReport extends PortalAddress {
+  readonly portalGroup: number | null
+  readonly login?: LoginReport
+}
+
+interface TargetReport {
+  readonly target: string
+  readonly portals: readonly PortalReport[]
 }
 
 export function discoverCommand(): Command {
@@ -31,6 +46,7 @@ export function discoverCommand(): Command {
   withLoginOptions(command)
     .option('--anonymous-discovery', 'authenticate for logins alone, not for the list of targets')
     .option('--login', 'log in to every target through each of its portals, and print what was negotiated')
+    .option('--json', 'as JSON')
   return withTlsOptions(command)
     .showHelpAfterError('(cygnet discover --help shows the options)')
     .action(discover)
@@ -43,74 +59,92 @@ async function discover(address: string, options: DiscoverOptions): Promise<void
     address,
     options.anonymousDiscovery ? anonymousLogin(options) : settings,
   )
-  if (targets.length === 0) process.stdout.write('There are no targets that this initiator may see.\n')
-  let failures = 0
+  if (targets.length === 0 && !options.json)
+    process.stdout.write('There are no targets that this initiator may see.\n')
+  const reports: TargetReport[] = []
+  /* oxlint-disable no-await-in-loop -- one after the other: the lines belong together */
   for (const target of targets) {
-    process.stdout.write(`${target.name}\n`)
-    for (const { tag, portals } of target.portalGroups) {
-      for (const portal of portals) {
-        process.stdout.write(
-          `  ${formatPortalAddress(portal)}${tag === undefined ? '' : `, portal group ${tag}`}\n`,
-        )
-        // oxlint-disable-next-line no-await-in-loop -- one after the other: the lines belong together
-        if (options.login && !(await tryLogin(initiator, target, tag, portal, settings))) failures++
+    if (!options.json) process.stdout.write(`${target.name}\n`)
+    const portals: PortalReport[] = []
+    for (const { tag, portals: addresses } of target.portalGroups) {
+      for (const { host, port } of addresses) {
+        const portal = { host, port, portalGroup: tag ?? null }
+        if (!options.json) process.stdout.write(describePortal(portal))
+        const login = options.login && (await tryLogin(initiator, target, portal, settings))
+        if (login && !options.json) process.stdout.write(describeLogin(login, portal))
+        portals.push({ ...portal, ...(login && { login }) })
       }
     }
+    reports.push({ target: target.name, portals })
   }
-  if (failures > 0) process.exitCode = 1
+  /* oxlint-enable no-await-in-loop */
+  if (options.json) process.stdout.write(`${JSON.stringify(reports, undefined, 2)}\n`)
+  if (reports.some(({ portals }) => portals.some(({ login }) => login && 'error' in login)))
+    process.exitCode = 1
 }
 
-/** Logs in and out, and says what came of it; false where the login failed. */
+const describePortal = (portal: PortalReport): string =>
+  `  ${formatPortalAddress(portal)}${portal.portalGroup === null ? '' : `, portal group ${portal.portalGroup}`}\n`
+
+/** Logs in and out. */
 async function tryLogin(
   initiator: Initiator,
   { name }: DiscoveredTarget,
-  portalGroupTag: number | undefined,
-  { host, port }: PortalAddress,
+  { host, port, portalGroup }: PortalReport,
   settings: InitiatorOptions,
-): Promise<boolean> {
+): Promise<LoginReport> {
   try {
     await using session = await initiator.openSession({
       ...settings,
       host,
       port,
       target: name,
-      ...(portalGroupTag !== undefined && { portalGroupTag }),
+      ...(portalGroup !== null && { portalGroupTag: portalGroup }),
     })
-    process.stdout.write(describe(session, await session.ping()))
-    return true
+    return factsOf(session, await session.ping())
   } catch (error) {
     if (!(error instanceof CygnetError)) throw error
-    process.stdout.write(`    ${escapeControls(error.message)}\n`)
-    return false
+    return { error: { code: error.code, message: error.message } }
   }
 }
 
-function describe(session: Session, pingMs: number): string {
-  const { parameters, connectionParameters, targetAlias, targetUser, redirections, portal } = session
+const factsOf = (session: Session, pingMs: number) => ({
+  pingMs: Math.round(pingMs * 100) / 100,
+  /** After redirections. */
+  portal: formatPortalAddress(session.portal),
+  authenticatedAs: session.targetUser,
+  alias: session.targetAlias,
+  ...session.parameters,
+  ...session.connectionParameters,
+})
+
+function describeLogin(login: LoginReport, asked: PortalAddress): string {
+  if ('error' in login) return `    ${escapeControls(login.error.message)}\n`
   const yesNo = (value: boolean): string => (value ? 'Yes' : 'No')
   const digest = (isOn: boolean): string => (isOn ? 'CRC32C' : 'None')
+  const wasRedirected = login.portal !== formatPortalAddress(asked)
   const rows: [name: string, value: string][] = [
+    ['Login', `successful${wasRedirected ? `, after a redirection to ${login.portal}` : ''}`],
+    ['Ping', `${login.pingMs.toFixed(1)} ms`],
     [
-      'Login',
-      `successful${redirections.length > 0 ? `, after a redirection to ${formatPortalAddress(portal)}` : ''}`,
+      'Target',
+      login.authenticatedAs === '' ? 'not authenticated' : `authenticated as ${login.authenticatedAs}`,
     ],
-    ['Ping', `${pingMs.toFixed(1)} ms`],
-    ['Target', targetUser === '' ? 'not authenticated' : `authenticated as ${targetUser}`],
-    ['TargetAlias', targetAlias],
-    ['HeaderDigest', digest(connectionParameters.headerDigest)],
-    ['DataDigest', digest(connectionParameters.dataDigest)],
-    ['MaxRecvDataSegmentLength', formatSize(connectionParameters.sendSegmentBytes)],
-    ['MaxBurstLength', formatSize(parameters.maxBurstLength)],
-    ['FirstBurstLength', formatSize(parameters.firstBurstLength)],
-    ['InitialR2T', yesNo(parameters.initialR2T)],
-    ['ImmediateData', yesNo(parameters.immediateData)],
-    ['MaxOutstandingR2T', String(parameters.maxOutstandingR2T)],
-    ['MaxConnections', String(parameters.maxConnections)],
-    ['ErrorRecoveryLevel', String(parameters.errorRecoveryLevel)],
-    ['DefaultTime2Wait', `${parameters.defaultTime2Wait} s`],
-    ['DefaultTime2Retain', `${parameters.defaultTime2Retain} s`],
-    ['TaskReporting', parameters.taskReporting],
-    ['iSCSIProtocolLevel', String(parameters.iSCSIProtocolLevel)],
+    ['TargetAlias', login.alias],
+    ['HeaderDigest', digest(login.headerDigest)],
+    ['DataDigest', digest(login.dataDigest)],
+    ['MaxRecvDataSegmentLength', formatSize(login.sendSegmentBytes)],
+    ['MaxBurstLength', formatSize(login.maxBurstLength)],
+    ['FirstBurstLength', formatSize(login.firstBurstLength)],
+    ['InitialR2T', yesNo(login.initialR2T)],
+    ['ImmediateData', yesNo(login.immediateData)],
+    ['MaxOutstandingR2T', String(login.maxOutstandingR2T)],
+    ['MaxConnections', String(login.maxConnections)],
+    ['ErrorRecoveryLevel', String(login.errorRecoveryLevel)],
+    ['DefaultTime2Wait', `${login.defaultTime2Wait} s`],
+    ['DefaultTime2Retain', `${login.defaultTime2Retain} s`],
+    ['TaskReporting', login.taskReporting],
+    ['iSCSIProtocolLevel', String(login.iSCSIProtocolLevel)],
   ]
   const width = Math.max(...rows.map(([name]) => name.length))
   return rows

@@ -14,16 +14,24 @@ const IMAGE_BYTES = 3 << 20
 let server: ChildProcess | undefined
 let url = ''
 
-before(async () => {
-  const child = spawn(process.execPath, [bin, 'serve', '--memory', '4M', '--listen', '127.0.0.1:0'])
-  server = child
+/** Starts a command that says when it is ready, and where. */
+async function start(...args: string[]): Promise<{ readonly child: ChildProcess; readonly url: string }> {
+  const child = spawn(process.execPath, [bin, ...args], { cwd: folder })
   let output = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
   while (!/^Ready: .*\n/m.test(output)) {
     // oxlint-disable-next-line no-await-in-loop -- more output
     await once(child.stdout, 'data', { signal: AbortSignal.timeout(20_000) })
   }
-  url = /^Ready: (.*)$/m.exec(output)?.[1] ?? ''
+  return { child, url: /^Ready: (.*)$/m.exec(output)?.[1] ?? '' }
+}
+
+const serveMemory = ['serve', '--memory', '4M', '--listen', '127.0.0.1:0'] as const
+
+before(async () => {
+  const started = await start(...serveMemory)
+  server = started.child
+  url = started.url
   writeFileSync(
     file('image'),
     Uint8Array.from({ length: IMAGE_BYTES }, (_, i) => (i >> 12) & 0xff),
@@ -98,15 +106,42 @@ test('info, for people and for programs', async () => {
 })
 
 test('attach serves until it is told to end', async () => {
-  const child = spawn(process.execPath, [bin, 'attach', url, '--nbd', `unix:${file('nbd.sock')}`])
-  let output = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
-  while (!output.includes('\nReady: '))
-    await once(child.stdout, 'data', { signal: AbortSignal.timeout(20_000) })
-  const copied = await cygnet(['copy', 'image', `nbd+unix:///?socket=${file('nbd.sock')}`, '--verify'])
+  const { child, url: nbdUrl } = await start('attach', url, '--nbd', `unix:${file('nbd.sock')}`)
+  const copied = await cygnet(['copy', 'image', nbdUrl, '--verify'])
   assert.equal(copied.code, 0, copied.stderr)
   child.kill('SIGTERM')
   assert.deepEqual(await once(child, 'exit'), [0, null])
+})
+
+test('attach ends at once when the target is gone, whatever clients wait for', async () => {
+  const { child: target, url: lun } = await start(...serveMemory)
+  const { child, url: nbdUrl } = await start('attach', lun, '--nbd', `unix:${file('gone.sock')}`)
+  const lost = new Promise<void>((done) => {
+    child.stderr
+      ?.setEncoding('utf8')
+      .on('data', (text: string) => void (text.includes('path lost') && done()))
+  })
+  target.kill('SIGKILL')
+  await lost
+  const waiting = cygnet(['copy', 'image', nbdUrl])
+  const startMs = performance.now()
+  await new Promise<void>((done) => {
+    child.stderr?.on('data', (text: string) => void (text.includes('client attached') && done()))
+  })
+  child.kill('SIGINT')
+  assert.deepEqual(await once(child, 'exit'), [0, null])
+  assert.ok(performance.now() - startMs < 15_000)
+  assert.equal((await waiting).code, 1)
+})
+
+test('a reader that closes standard output early is told of in one sentence', async () => {
+  const child = spawn(process.execPath, [bin, 'copy', url, '-'])
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  await once(child.stdout, 'data')
+  child.stdout.destroy()
+  assert.deepEqual(await once(child, 'close'), [1, null])
+  assert.equal(stderr, 'cygnet: Whoever read standard output has closed it: the copy is not complete.\n')
 })
 
 test('bench measures and verify finds nothing wrong', async () => {
@@ -153,7 +188,9 @@ test('reserve: a registration is the same one in the next call, and keeps others
   await reserve('register', ...other)
   const preempted = await reserve('preempt', ...other, '--victim', '0xABC')
   assert.match(preempted.stdout.toString(), /0000000000000077 .* holds write-exclusive\n$/)
-  assert.equal((await reserve('release', ...key)).code, 1)
+  const notHis = await reserve('release', ...key)
+  assert.equal(notHis.code, 1)
+  assert.match(notHis.stderr, /not registered with the key 0000000000000abc/)
   assert.match((await reserve('clear', ...other)).stdout.toString(), /^Nobody is registered/)
 })
 

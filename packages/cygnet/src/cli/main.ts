@@ -40,6 +40,8 @@ export function main(args: readonly string[]): void {
     .addCommand(verifyCommand())
     .addCommand(reserveCommand())
     .addCommand(tunnelCommand())
+  // Who closes the pipe behind them loses the words, and nothing else ends.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
     if (!(error instanceof CygnetError)) throw error
     const hint = hints[error.code]

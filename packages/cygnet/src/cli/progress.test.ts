@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { PieceSums } from './piece-sums.ts'
-import { formatTime, Progress, progressLine, roundedSize } from './progress.ts'
+import { barLine, formatTime, Progress, progressLine, roundedSize } from './progress.ts'
 
 test('sizes in three digits, times in minutes', () => {
   assert.deepEqual([0, 1023, 1024, 1_500_000, 1023 * 1024, 5 * 2 ** 30, 2 ** 50 * 2000].map(roundedSize), [
@@ -21,6 +21,13 @@ test('a line has a bar, a share, a rate and the time left', () => {
   assert.equal(line, 'copying  ████████████░░░░░░░░░░░░  50%  512 MiB of 1.00 GiB  100 MiB/s  0:06 left')
   assert.equal(progressLine('copying', 5 * 2 ** 20, undefined, 2 ** 20), 'copying  5.00 MiB  1.00 MiB/s')
   assert.match(progressLine('copying', 0, 100, 0), / 0%.*–:–– left/)
+})
+
+test('a line of work that is not counted in bytes', () => {
+  assert.equal(
+    barLine('verifying', 0.25, ['12 requests'], 7.5),
+    'verifying  ██████░░░░░░░░░░░░░░░░░░  25%  12 requests  0:08 left',
+  )
 })
 
 describe('progress', () => {

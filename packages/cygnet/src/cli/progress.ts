@@ -28,7 +28,21 @@ export function formatTime(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
 }
 
-/** One line: a bar, how much, how fast, how long still. Without `totalBytes` nobody knows how long. */
+/** One line: a bar, then `details`, then how long still. `part`: what is done, 0 to 1. */
+export function barLine(
+  what: string,
+  part: number,
+  details: readonly string[],
+  leftSeconds: number | undefined,
+): string {
+  const filled = Math.floor(part * BAR_WIDTH)
+  const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled)
+  const left = leftSeconds === undefined ? '–:––' : formatTime(leftSeconds)
+  const percent = `${String(Math.floor(part * 100)).padStart(3)}%`
+  return `${[what, `${bar} ${percent}`, ...details, left].join('  ')} left`
+}
+
+/** How far a copy is, and how fast. Without `totalBytes` nobody knows how long. */
 export function progressLine(
   what: string,
   doneBytes: number,
@@ -38,11 +52,13 @@ export function progressLine(
   const rate = `${roundedSize(bytesPerSecond)}/s`
   if (totalBytes === undefined) return `${what}  ${roundedSize(doneBytes)}  ${rate}`
   const part = totalBytes === 0 ? 1 : doneBytes / totalBytes
-  const filled = Math.floor(part * BAR_WIDTH)
-  const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled)
-  const left =
-    bytesPerSecond > 0 ? `${formatTime((totalBytes - doneBytes) / bytesPerSecond)} left` : '–:–– left'
-  return `${what}  ${bar} ${String(Math.floor(part * 100)).padStart(3)}%  ${roundedSize(doneBytes)} of ${roundedSize(totalBytes)}  ${rate}  ${left}`
+  const details = [`${roundedSize(doneBytes)} of ${roundedSize(totalBytes)}`, rate]
+  return barLine(
+    what,
+    part,
+    details,
+    bytesPerSecond > 0 ? (totalBytes - doneBytes) / bytesPerSecond : undefined,
+  )
 }
 
 export interface ProgressOutput {

@@ -6,6 +6,7 @@ import { ConnectionLog } from '../daemon/connection-log.ts'
 import { type LogLevel, logLevels } from '../daemon/log-level.ts'
 import { Tunnel, type TunnelEvent, type TunnelSide } from '../runtime/tunnel.ts'
 import { createLog } from './log.ts'
+import { stopOnSignals } from './stop-on-signals.ts'
 
 /** Beside a target, on the port after iSCSI's own. */
 const TLS_PORT = 3261
@@ -78,7 +79,10 @@ async function tunnel(options: TunnelCommandOptions): Promise<void> {
     )
   }
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
-  stopOnSignals(bridge, log)
+  stopOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => {
+    log.info('stopping')
+    void bridge.stop().then(() => process.exit(0))
+  })
   process.stdout.write(readyText(bridge.endpoint, to, options))
 }
 
@@ -129,17 +133,6 @@ function record(log: Logger, peer: string, event: TunnelEvent): void {
       log.warn({ peer, reason: event.reason }, 'tunnel failed')
       break
   }
-}
-
-function stopOnSignals(bridge: Tunnel, log: Logger): void {
-  let stopping = false
-  const stop = (): void => {
-    if (stopping) return
-    stopping = true
-    log.info('stopping')
-    void bridge.stop().then(() => process.exit(0))
-  }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
 }
 
 function count(text: string): number {

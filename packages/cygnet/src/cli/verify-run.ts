@@ -43,6 +43,7 @@ export class VerifyRun {
   readonly #underWay = new Set<number>()
   #wrong: Wrong | undefined
   #checkedBytes = 0
+  #readBackBlocks: number | undefined
 
   constructor(device: VerifiedDevice, options: VerifyOptions) {
     this.#device = device
@@ -53,6 +54,11 @@ export class VerifyRun {
   /** Bytes that were read and looked at. */
   get checkedBytes(): number {
     return this.#checkedBytes
+  }
+
+  /** How far the last reading of everything is, 0 to 1; undefined before it. */
+  get readBackPart(): number | undefined {
+    return this.#readBackBlocks === undefined ? undefined : this.#readBackBlocks / this.#generations.length
   }
 
   /** The first wrong byte; undefined where there is none. */
@@ -67,6 +73,7 @@ export class VerifyRun {
     await this.#atOnce(depth, async (buffers) => {
       while (next < this.#generations.length && !this.#wrong) {
         const block = next++
+        this.#readBackBlocks = block
         if (this.#generations[block] !== 0) await this.#check(block, buffers)
       }
     })

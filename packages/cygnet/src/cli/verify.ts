@@ -5,7 +5,7 @@ import { size } from './bench.ts'
 import { formatCount, formatMs, type LoadResult } from './load.ts'
 import { withLunOptions, wholeNumber } from './lun-options.ts'
 import { type LunOptions, openLun } from './open-device.ts'
-import { roundedSize } from './progress.ts'
+import { barLine, roundedSize } from './progress.ts'
 import { SECTOR_BYTES, VerifyPattern } from './verify-pattern.ts'
 import { VerifyRun, type Wrong } from './verify-run.ts'
 
@@ -65,7 +65,7 @@ async function verify(url: string, options: VerifyCommandOptions): Promise<void>
     random: Math.random,
     isOver: () => state.isOver,
   })
-  const display = options.json ? undefined : showLive(run)
+  const display = options.json ? undefined : showLive(run, time)
   try {
     const wrong = await run.run()
     print(run.meter.result(), run.checkedBytes, wrong, paths, options)
@@ -80,11 +80,25 @@ async function verify(url: string, options: VerifyCommandOptions): Promise<void>
 /** Takes away the line that shows how it goes. */
 const clearLine = (): string => (process.stderr.isTTY ? '\r\u001b[K' : '')
 
-function showLive({ meter }: VerifyRun): NodeJS.Timeout | undefined {
+function showLive(run: VerifyRun, seconds: number): NodeJS.Timeout | undefined {
   if (!process.stderr.isTTY) return undefined
+  let readBackAtMs: number | undefined
   return setInterval(() => {
-    const text = `${formatCount(meter.requests)} requests, ${roundedSize(meter.bytes)}, ${(meter.elapsedMs / 1000).toFixed(0)} s`
-    process.stderr.write(`${clearLine()}${text}`)
+    const { meter, readBackPart } = run
+    const elapsedMs = meter.elapsedMs
+    const rate = `${roundedSize((meter.bytes * 1000) / elapsedMs)}/s`
+    const details = [`${formatCount(meter.requests)} requests`, rate]
+    let line: string
+    if (readBackPart === undefined) {
+      const part = Math.min(1, elapsedMs / 1000 / seconds)
+      line = barLine('verifying', part, details, (1 - part) * seconds)
+    } else {
+      readBackAtMs ??= elapsedMs
+      const doneSeconds = (elapsedMs - readBackAtMs) / 1000
+      const left = readBackPart > 0 ? (doneSeconds / readBackPart) * (1 - readBackPart) : undefined
+      line = barLine('reading back', readBackPart, details, left)
+    }
+    process.stderr.write(`${clearLine()}${line.slice(0, (process.stderr.columns ?? 80) - 1)}`)
   }, SHOW_MS)
 }
 

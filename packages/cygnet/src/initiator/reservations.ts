@@ -16,6 +16,7 @@ import {
 import { BlockDeviceError } from './block-device-error.ts'
 import { optional } from './disk-facts.ts'
 import type { ScsiDisk } from './scsi-disk.ts'
+import { ScsiError } from './scsi-error.ts'
 
 const STATUS_BYTES = 32 * 1024
 
@@ -91,6 +92,21 @@ export class Reservations {
     aptpl = false,
   ): Promise<void> {
     const cdb = persistentReserveOutCdb(action, type)
-    await this.#disk.command({ what, cdb, dataOut: [encodeReserveOut(key, actionKey, aptpl)] })
+    try {
+      await this.#disk.command({ what, cdb, dataOut: [encodeReserveOut(key, actionKey, aptpl)] })
+    } catch (error) {
+      if (!(error instanceof ScsiError) || error.code !== 'RESERVATION_CONFLICT') throw error
+      throw new ScsiError(error.code, `${what}: ${conflict(action, key)}.`, error.status, error.sense)
+    }
   }
+}
+
+/** What a reservation conflict means for a service action (SPC-5 §5.14). */
+function conflict(action: ReserveOutAction, key: ReservationKey): string {
+  if (action === ReserveOutAction.registerAndIgnoreExistingKey)
+    return 'somebody else has reserved the device in the old way (RESERVE): let them release it'
+  const unregistered = `this initiator, with this ISID, is not registered with the key ${key}: register it first`
+  return action === ReserveOutAction.reserve
+    ? `${unregistered}; or somebody else holds a reservation: let them release it, or pre-empt it`
+    : unregistered
 }
