@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import type { RawInitiator } from '../support/raw-initiator.ts'
 import { Scratch } from '../support/scratch.ts'
+import { startSlowTarget } from '../support/slow-target.ts'
 import {
   BLOCK_BYTES,
   blocksOf,
@@ -15,6 +16,9 @@ import {
   senseOf,
   startSuiteTarget,
   Status,
+  type SuiteTarget,
+  suiteTargetAt,
+  TARGET,
   write,
 } from './suite.test-helper.ts'
 
@@ -22,10 +26,19 @@ const scratch = new Scratch()
 const target = await startSuiteTarget(scratch, { 0: { memory: '4M' } })
 test.after(() => scratch.end())
 
+/** Of a disk whose reads and writes overlap, as each takes its time. */
+async function slowTarget(): Promise<SuiteTarget> {
+  let operations = 0
+  const sizeBytes = 64 * BLOCK_BYTES
+  const delayMs = (): number => ++operations % 4
+  const ports = await startSlowTarget(scratch, { target: TARGET, sizeBytes, delayMs, groups: 2 })
+  return suiteTargetAt(scratch, ports[0] ?? 0, ports)
+}
+
 /** One initiator's two ports, each at a target port. Unit attentions are heard. */
-async function twoPaths(): Promise<readonly [RawInitiator, RawInitiator]> {
-  const [one = 0, two = 0] = target.ports
-  return [await target.logIn({ port: one }), await target.logIn({ port: two })]
+async function twoPaths(to = target): Promise<readonly [RawInitiator, RawInitiator]> {
+  const [one = 0, two = 0] = to.ports
+  return [await to.logIn({ port: one }), await to.logIn({ port: two })]
 }
 
 const LOGICAL_UNIT_RESET = 5
@@ -99,7 +112,7 @@ describe('SBC-3 §5.2 COMPARE AND WRITE by two paths', () => {
   const MISCOMPARE = 'e/1d00'
 
   test('of commands by both at once, each happens as a whole or finds a miscompare', async () => {
-    const paths = await twoPaths()
+    const paths = await twoPaths(await slowTarget())
     await write(paths[0], 0, blocksOf(1, 0))
     const done = [0, 0]
     const all = Array.from({ length: 64 }, () =>
@@ -117,7 +130,7 @@ describe('SBC-3 §5.2 COMPARE AND WRITE by two paths', () => {
   })
 
   test('of commands that are aborted, each has happened as a whole or not at all', async () => {
-    const paths = await twoPaths()
+    const paths = await twoPaths(await slowTarget())
     await write(paths[0], 0, blocksOf(1, 0))
     let known = 0
     const counts = { aborted: 0, done: 0 }

@@ -36,7 +36,11 @@ export async function startSuiteTarget(
     targets: { [TARGET]: { luns, ...more.target } },
     ...(more.limits !== undefined && { limits: more.limits }),
   })
-  const { port } = subject
+  return suiteTargetAt(scratch, subject.port, ports)
+}
+
+/** The target that is served at these ports. */
+export function suiteTargetAt(scratch: Scratch, port: number, ports: readonly number[]): SuiteTarget {
   return {
     port,
     ports,

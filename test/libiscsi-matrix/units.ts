@@ -1,18 +1,7 @@
 /** The kinds of logical units that every test of libiscsi's suite is run against. */
-import { BufferPool } from '../../packages/cygnet/src/base/pool.ts'
-import { DiskUnit } from '../../packages/cygnet/src/device/disk-unit.ts'
-import { systemClock } from '../../packages/cygnet/src/runtime/clock.ts'
-import { ConnectionLimits } from '../../packages/cygnet/src/runtime/connection-limits.ts'
-import { TcpServer } from '../../packages/cygnet/src/runtime/tcp-server.ts'
-import { defaultTargetLimits } from '../../packages/cygnet/src/session/limits.ts'
-import { MemoryBudget } from '../../packages/cygnet/src/session/target-role/memory-budget.ts'
-import { RecoveryCounters } from '../../packages/cygnet/src/session/recovery-counters.ts'
-import { DelayStore } from '../../packages/cygnet/src/store/delay.ts'
-import { MemoryStore } from '../../packages/cygnet/src/store/memory.ts'
-import { IscsiTarget } from '../../packages/cygnet/src/target/iscsi-target.ts'
-import { TargetNode } from '../../packages/cygnet/src/target/target-node.ts'
 import { startConfigured } from '../support/configured.ts'
 import type { Scratch } from '../support/scratch.ts'
+import { startSlowTarget } from '../support/slow-target.ts'
 
 export interface ServedUnit {
   readonly url: string
@@ -68,35 +57,14 @@ const SLOW_WRITE_MS = 120
 
 /** A disk in memory whose writes take their time: all of it, eight seconds. */
 async function slow(scratch: Scratch): Promise<ServedUnit> {
-  const after = (delayMs: number, run: () => void): void => void setTimeout(run, delayMs)
-  const inner = new MemoryStore({ sizeBytes: SLOW_BYTES })
-  const store = new DelayStore(inner, { after }, (operation) => (operation === 'write' ? SLOW_WRITE_MS : 0))
-  const pool = new BufferPool()
-  const identity = { serialNumber: 'SLOW', naa: Uint8Array.of(0x30, 0, 0, 0, 0, 0, 0, 1) }
-  const units = new Map([[0, new DiskUnit({ store, pool, identity, removable: true })]])
-  const node = new TargetNode({
-    targets: [new IscsiTarget({ name: IQN, units, access: [{}] })],
-    clock: systemClock,
-  })
-  const server: TcpServer = new TcpServer({
-    address: '127.0.0.1',
-    port: 0,
-    host: node.addPortal({ group: 1, endpoint: () => server.endpoint }),
-    pool,
+  const [port] = await startSlowTarget(scratch, {
+    target: IQN,
+    sizeBytes: SLOW_BYTES,
+    delayMs: (operation) => (operation === 'write' ? SLOW_WRITE_MS : 0),
     // The test sleeps for a minute, and answers no ping meanwhile.
-    limits: { ...defaultTargetLimits, nopIntervalMs: 90_000 },
-    budget: new MemoryBudget(256 * 1024 * 1024),
-    counters: new RecoveryCounters(),
-    connectionLimits: new ConnectionLimits(),
-    onEvent: () => undefined,
-    clock: systemClock,
+    nopIntervalMs: 90_000,
   })
-  await server.listen()
-  scratch.defer(() => {
-    server.stopListening()
-    server.destroyConnections()
-  })
-  return { url: `iscsi://${server.endpoint}/${IQN}/0` }
+  return { url: `iscsi://127.0.0.1:${port}/${IQN}/0` }
 }
 
 export const unitKinds: readonly UnitKind[] = [
