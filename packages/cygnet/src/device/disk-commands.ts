@@ -10,6 +10,7 @@ import type { DiskAtomic } from './disk-atomic.ts'
 import type { DiskCache } from './disk-cache.ts'
 import type { DiskInquiry } from './disk-inquiry.ts'
 import type { DiskLbaStatus } from './disk-lba-status.ts'
+import type { DiskMedium } from './disk-medium.ts'
 import type { DiskModes } from './disk-modes.ts'
 import type { DiskProvisioning } from './disk-provisioning.ts'
 import type { DiskReadWrite } from './disk-read-write.ts'
@@ -28,6 +29,7 @@ import { preventAllowRow } from './medium-door.ts'
 import { defectCommands } from './read-defect-data.ts'
 import type { PrimaryParts } from './primary-rows.ts'
 import { primaryRows } from './primary-rows.ts'
+import { reportReferralsRow } from './report-referrals.ts'
 import { reservationCommands } from './reservation-commands.ts'
 import type { Reservations } from './reservations.ts'
 import type { Sanitize } from './sanitize.ts'
@@ -38,6 +40,7 @@ import type { UnitInformation } from './unit-information.ts'
 import { informationCommands } from './unit-information.ts'
 
 export interface DiskParts extends PrimaryParts {
+  readonly medium: DiskMedium
   readonly about: DiskInquiry
   readonly modes: DiskModes
   readonly cache: DiskCache
@@ -92,6 +95,7 @@ export const diskCommands = (parts: DiskParts): Command[] => [
   ...sanitizeCommands(parts.sanitize, { trim: parts.canUnmap, renewKey: parts.canRenewKey }),
   ...reservationCommands(parts.reservations),
   ...targetPortGroupCommands(parts.portGroups),
+  reportReferralsRow(parts.medium, parts.portGroups),
 ]
 
 const mediumRows = ({ about, cache, lbaStatus, readWrite, verify }: DiskParts): Command[] => [

@@ -3,10 +3,12 @@ import { get32 } from '../scsi/fields.ts'
 import { DeviceType, encodeInquiry, iscsiVersionDescriptor, VersionDescriptor } from '../scsi/inquiry.ts'
 import type { CopyActions } from '../scsi/third-party-copy-page.ts'
 import { encodeThirdPartyCopy } from '../scsi/third-party-copy-page.ts'
+import { encodeReferralsPage } from '../scsi/referrals.ts'
 import type { BlockLimits } from '../scsi/vpd.ts'
 import {
   encodeBlockCharacteristics,
   encodeBlockLimits,
+  encodeExtendedInquiry,
   encodeProvisioning,
   encodeSupportedPages,
   VpdPage,
@@ -66,6 +68,7 @@ export class DiskInquiry implements InquirySource {
     this.#pages = new Map<number, (nexus: Nexus) => Uint8Array>([
       [VpdPage.supportedPages, () => encodeSupportedPages(PERIPHERAL, [...this.#pages.keys()])],
       ...identityPages(PERIPHERAL, identity, portGroups, store.can.volatileCache),
+      [VpdPage.extendedInquiry, () => encodeExtendedInquiry(PERIPHERAL, store.can.volatileCache, true)],
       [
         VpdPage.thirdPartyCopy,
         () => encodeThirdPartyCopy(PERIPHERAL, this.#copyActions(), Math.log2(medium.blockBytes)),
@@ -84,6 +87,7 @@ export class DiskInquiry implements InquirySource {
             thresholdExponent: medium.tellsSpace ? thresholdExponent(medium.blockBytes) : 0,
           }),
       ],
+      [VpdPage.referrals, () => encodeReferralsPage(PERIPHERAL)],
     ])
   }
 

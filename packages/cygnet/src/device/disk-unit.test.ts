@@ -91,7 +91,7 @@ describe('INQUIRY', () => {
   it('has every page that it lists, with the length that it says', () => {
     const disk = new TestDisk(64)
     const pages = disk.run(inquiryCdb(255, 0)).data.subarray(4)
-    assert.deepEqual([...pages], [0, 0x80, 0x83, 0x86, 0x87, 0x88, 0x8f, 0xb0, 0xb1, 0xb2])
+    assert.deepEqual([...pages], [0, 0x80, 0x83, 0x86, 0x87, 0x88, 0x8f, 0xb0, 0xb1, 0xb2, 0xb3])
     for (const page of pages) {
       const { data } = disk.run(inquiryCdb(1024, page))
       assert.equal(data[1], page)

@@ -161,6 +161,7 @@ export class DiskUnit extends DeviceServer {
     copyUnits.add(this, designatorsOf(options.identity))
     this.table = new CommandTable(
       diskCommands({
+        medium,
         about,
         modes: this.#modes,
         cache: this.#cache,

@@ -66,6 +66,7 @@ export const ServiceAction = {
   xdWriteRead32: 0x07,
   readCapacity16: 0x10,
   getLbaStatus: 0x12,
+  reportReferrals: 0x13,
   reportIdentifyingInformation: 0x05,
   setIdentifyingInformation: 0x06,
   reportTargetPortGroups: 0x0a,

@@ -13,6 +13,7 @@ export const VpdPage = {
   blockLimits: 0xb0,
   blockDeviceCharacteristics: 0xb1,
   logicalBlockProvisioning: 0xb2,
+  referrals: 0xb3,
 } as const
 export type VpdPage = (typeof VpdPage)[keyof typeof VpdPage]
 
@@ -160,12 +161,17 @@ export function decodeDeviceIdentification(bytes: Uint8Array): Designator[] {
   return list
 }
 
-/** 86h: PRIOR_SUP, HEADSUP, ORDSUP, SIMPSUP; V_SUP; LUICLR (SPC-5 §7.7.7). */
-export function encodeExtendedInquiry(peripheral: number, volatileCache: boolean): Uint8Array {
+/** 86h: PRIOR_SUP, HEADSUP, ORDSUP, SIMPSUP; V_SUP; LUICLR; R_SUP (SPC-5 §7.7.7). */
+export function encodeExtendedInquiry(
+  peripheral: number,
+  volatileCache: boolean,
+  referrals = false,
+): Uint8Array {
   const bytes = newPage(peripheral, VpdPage.extendedInquiry, 0x3c)
   bytes[5] = 0x0f
   bytes[6] = volatileCache ? 0x01 : 0
   bytes[7] = 0x01
+  bytes[8] = referrals ? 0x10 : 0
   return bytes
 }
 
