@@ -1,85 +1,144 @@
 /**
- * `npm run bench [-- --quick]`: our target and Debian's tgt serve the same 1 GiB file, which is in the page cache, and `iscsi-perf`
- * reads from them in turn. Prints a table and appends one JSON line to `bench/results.jsonl` (not with `--quick`, which is only a
- * look). About two and a quarter minutes; `apt-get install tgt libiscsi-bin`.
+ * `npm run bench [-- --quick] [-- --only NAME]`: our target and Debian's tgt and istgt serve the same 1 GiB file, and each case is
+ * measured in turn with the same client. Prints tables and how the goals stand, appends a line to `bench/results.jsonl` and
+ * draws `bench/report.html`. With `--quick` or `--only` nothing is recorded: those are only looks. Exits with 1 where something
+ * could not be measured. See docs/guides/benchmark.md.
  */
-import { randomFillSync } from 'node:crypto'
-import { appendFileSync, closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { findCommand } from '../test/support/peer.ts'
-import { run, Scratch } from '../test/support/scratch.ts'
-import { startCygnet, startTgt } from '../test/support/subject.ts'
-import { type Measurement, measure, workloads } from './measure.ts'
-import { compare, type Comparison, formatTable } from './report.ts'
+import { Scratch } from '../test/support/scratch.ts'
+import { type Case, cases } from './cases.ts'
+import { type GoalOutcome, judge } from './goals.ts'
+import { measureIdleSessions } from './idle-sessions.ts'
+import { measureMemoryUnderLoad } from './memory-under-load.ts'
+import { page } from './page.ts'
+import {
+  appendRecord,
+  caseRecord,
+  type Machine,
+  readRecords,
+  type Results,
+  type RunRecord,
+  thisCommit,
+  thisMachine,
+} from './record.ts'
+import { CaseRunner } from './run-cases.ts'
+import { full, quick, type Settings } from './settings.ts'
+import { formatCases, formatGoals, formatOnce } from './table.ts'
+import { startTargets } from './targets.ts'
 
-const IMAGE_BYTES = 2 ** 30
-const CHUNK_BYTES = 2 ** 24
-const WARM_UP_SECONDS = 3
-const results = fileURLToPath(new URL('results.jsonl', import.meta.url))
+const reportFile = fileURLToPath(new URL('report.html', import.meta.url))
+const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
-/** A file of noise, on the disk and in the page cache. */
-function makeImage(path: string): void {
-  const chunk = Buffer.alloc(CHUNK_BYTES)
-  const file = openSync(path, 'w')
-  for (let offset = 0; offset < IMAGE_BYTES; offset += CHUNK_BYTES) {
-    writeSync(file, randomFillSync(chunk), 0, CHUNK_BYTES, offset)
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    /** Only the cases whose names contain this. */
+    only: { type: 'string' },
+    /** Draws the report of what is recorded, and measures nothing. */
+    report: { type: 'boolean', default: false },
+  },
+})
+
+const problems: string[] = []
+function problem(text: string): void {
+  problems.push(text)
+  say(`COULD NOT BE MEASURED: ${text}`)
+}
+
+/** Measurements that are made once, by name. */
+const IDLE = 'idle-sessions'
+const MEMORY = 'memory-under-load'
+
+async function measureAll(scratch: Scratch, settings: Settings): Promise<Results> {
+  const isWanted = (id: string): boolean => values.only === undefined || id.includes(values.only)
+  const wanted = cases.filter(({ id, isQuick }) => isWanted(id) && (isQuick || !settings.onlyQuick))
+  const results: Case[] = [...wanted]
+  const names = [...cases.map(({ id }) => id), IDLE, MEMORY]
+  if (!names.some(isWanted)) throw new Error(`There is no such case. There are: ${names.join(', ')}.`)
+  const idleSessions = isWanted(IDLE)
+    ? await tried(IDLE, () => measureIdleSessions(scratch, settings.idleSessions))
+    : undefined
+  const memoryUnderLoad = isWanted(MEMORY)
+    ? await tried(MEMORY, () => measureMemoryUnderLoad(scratch, settings))
+    : undefined
+  const records = results.length === 0 ? [] : await measureCases(scratch, settings, results)
+  return {
+    cases: records,
+    ...(idleSessions && { idleSessions }),
+    ...(memoryUnderLoad && { memoryUnderLoad }),
   }
-  fsyncSync(file)
-  closeSync(file)
 }
 
-async function benchmark(scratch: Scratch, rounds: number, seconds: number): Promise<Comparison[]> {
-  const image = scratch.path('image')
-  makeImage(image)
-  const cygnet = await startCygnet(scratch, { images: [image] })
-  const tgt = await startTgt(scratch, { images: [image] })
-  // Node compiles what has run often: its first seconds are another program's.
-  for (const workload of workloads) {
-    await measure(cygnet, workload, WARM_UP_SECONDS)
-    await measure(tgt, workload, 1)
-  }
-  const comparisons: Comparison[] = []
-  for (const workload of workloads) {
-    const ours: Measurement[] = []
-    const theirs: Measurement[] = []
-    for (let round = 1; round <= rounds; round++) {
-      process.stderr.write(`${workload.name}: round ${round} of ${rounds}\n`)
-      ours.push(await measure(cygnet, workload, seconds))
-      theirs.push(await measure(tgt, workload, seconds))
-    }
-    comparisons.push(compare(workload, ours, theirs))
-  }
-  return comparisons
+async function measureCases(scratch: Scratch, settings: Settings, wanted: readonly Case[]) {
+  say('starting targets')
+  const runner = new CaseRunner(await startTargets(scratch), settings, problem, say)
+  say('warming up')
+  await runner.warmUp(wanted)
+  const records = []
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  for (const one of wanted) records.push(caseRecord(await runner.run(one)))
+  return records
 }
 
-async function commit(): Promise<string> {
-  const head = await run('git', ['rev-parse', '--short', 'HEAD'])
-  const changes = await run('git', ['status', '--porcelain', '--untracked-files=no'])
-  return head.stdout.trim() + (changes.stdout === '' ? '' : '+changes')
+async function tried<Result>(what: string, run: () => Promise<Result>): Promise<Result | undefined> {
+  say(what)
+  try {
+    return await run()
+  } catch (error) {
+    problem(`${what}: ${error instanceof Error ? error.message : String(error)}`)
+    return undefined
+  }
 }
 
-const { quick } = parseArgs({ options: { quick: { type: 'boolean', default: false } } }).values
-const missing = (['tgtd', 'tgtadm', 'iscsi-perf'] as const).filter((peer) => findCommand(peer) === undefined)
-if (missing.length > 0) {
-  process.stderr.write(`missing: ${missing.join(', ')} (apt-get install tgt libiscsi-bin)\n`)
-  process.exit(1)
+function print(commit: string, machine: Machine, results: Results, outcomes: readonly GoalOutcome[]): void {
+  const { cpu, cores, node, kernel, isPinned } = machine
+  const pinned = isPinned ? 'targets and clients on cores of their own' : 'not pinned'
+  const where = `${cores} × ${cpu}, Linux ${kernel}, Node ${node}, ${pinned}, commit ${commit}`
+  const parts = [where, formatCases(cases, results.cases), formatOnce(results), formatGoals(outcomes)]
+  process.stdout.write(`${parts.filter(Boolean).join('\n\n')}\n`)
 }
-const scratch = new Scratch()
-process.on('SIGINT', () => void scratch.end().finally(() => process.exit(130)))
-try {
-  const comparisons = await benchmark(scratch, quick ? 1 : 5, quick ? 2 : 4)
-  const record = {
-    date: new Date().toISOString(),
-    commit: await commit(),
-    cpu: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`,
-    node: process.version,
-    comparisons,
+
+async function main(): Promise<void> {
+  const settings = values.quick ? quick : full
+  const startedMs = performance.now()
+  const date = new Date().toISOString()
+  const commit = await thisCommit()
+  const scratch = new Scratch()
+  process.on('SIGINT', () => void scratch.end().finally(() => process.exit(130)))
+  let results: Results
+  try {
+    results = await measureAll(scratch, settings)
+  } finally {
+    await scratch.end()
   }
-  if (!quick) appendFileSync(results, `${JSON.stringify(record)}\n`)
-  process.stdout.write(`${record.cpu}, Node ${record.node}, commit ${record.commit}\n`)
-  process.stdout.write(`${formatTable(comparisons)}\n`)
-} finally {
-  await scratch.end()
+  const outcomes = judge(results)
+  const machine = thisMachine()
+  print(commit, machine, results, outcomes)
+  const record: RunRecord = {
+    date,
+    commit,
+    machine,
+    rounds: settings.rounds,
+    ...results,
+    goals: outcomes.map(({ id, value, isMet }) => ({ id, isMet, ...(value !== undefined && { value }) })),
+    problems,
+  }
+  if (!values.quick && values.only === undefined) {
+    appendRecord(record)
+    drawReport()
+  }
+  say(`${Math.round((performance.now() - startedMs) / 1000)} s`)
+  if (problems.length === 0) return
+  say(`\n${problems.length} COULD NOT BE MEASURED:\n${problems.join('\n')}`)
+  process.exitCode = 1
 }
+
+function drawReport(): void {
+  writeFileSync(reportFile, page(readRecords()))
+  say(`drawn: ${reportFile}`)
+}
+
+if (values.report) drawReport()
+else await main()

@@ -19,7 +19,7 @@ export interface IstgtDisk {
 export async function startIstgt(
   scratch: Scratch,
   disks: readonly IstgtDisk[],
-): Promise<{ readonly port: number; url(name: string, query?: string): string }> {
+): Promise<{ readonly port: number; readonly pid: number; url(name: string, query?: string): string }> {
   const port = await freePort()
   const control = await freePort()
   writeFileSync(scratch.path('auth.conf'), '[AuthGroup1]\n  Auth "nobody" "nobodys-secret"\n', {
@@ -65,7 +65,8 @@ ${units.join('')}`,
     if (tries === START_TRIES || child.exitCode !== null) throw new Error('istgt is not ready')
     await sleep(100)
   }
-  return { port, url: (name, query = '') => `iscsi://127.0.0.1:${port}/${BASE}:${name}/0${query}` }
+  const pid = child.pid ?? -1
+  return { port, pid, url: (name, query = '') => `iscsi://127.0.0.1:${port}/${BASE}:${name}/0${query}` }
 }
 
 function isListening(port: number): Promise<boolean> {
