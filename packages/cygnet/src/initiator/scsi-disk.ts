@@ -2,7 +2,6 @@ import type { ScsiStatusResult } from '../session/initiator-role/scsi-request.ts
 import {
   type BlockDevice,
   checkAligned,
-  checkRange,
   type DeviceCapabilities,
   type DeviceEvent,
   DeviceEvents,
@@ -13,6 +12,7 @@ import {
   type ZeroOptions,
 } from './block-device.ts'
 import { BlockDeviceError } from './block-device-error.ts'
+import { checkFill, checkRequest, checkWritable } from './device-requests.ts'
 import { DiskCommands } from './disk-commands.ts'
 import {
   type DiskFacts,
@@ -23,6 +23,7 @@ import {
   readModes,
   unitName,
 } from './disk-facts.ts'
+import { DirectTransfers } from './direct-transfers.ts'
 import { DiskTransfers } from './disk-transfers.ts'
 import { DiskZeroes } from './disk-zeroes.ts'
 import { readRange, touched, within, writeRange } from './partial-blocks.ts'
@@ -53,6 +54,7 @@ export class ScsiDisk implements BlockDevice {
   readonly #commands: DiskCommands
   readonly #zeroes: DiskZeroes
   readonly #transfers: DiskTransfers
+  readonly #direct: DirectTransfers
   readonly #order = new RangeOrder()
   readonly #events = new DeviceEvents()
   #facts: DiskFacts
@@ -74,6 +76,13 @@ export class ScsiDisk implements BlockDevice {
     const ownLimit = Math.floor((options.maxTransferBytes ?? DEFAULT_TRANSFER_BYTES) / blockBytes)
     const transferBlocks = Math.max(1, Math.min(facts.limits?.transferBlocks || Infinity, ownLimit))
     this.#transfers = new DiskTransfers(this.#commands, blockBytes, transferBlocks, () => this.#facts)
+    this.#direct = new DirectTransfers(
+      unit,
+      this.#commands,
+      this.#order,
+      blockBytes,
+      transferBlocks * blockBytes,
+    )
     unit.onAttention = (additional, isRefresh) => this.#attention(additional, isRefresh)
   }
 
@@ -125,10 +134,31 @@ export class ScsiDisk implements BlockDevice {
     }
   }
 
-  async read(
+  read(offset: number, target: number | Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
+    const lengthBytes = typeof target === 'number' ? target : target.length
+    if (options.signal !== undefined || !this.#direct.takes(offset, lengthBytes))
+      return this.#readRange(offset, target, options)
+    return new Promise((resolve, reject) => {
+      this.#check(offset, lengthBytes)
+      const into = typeof target === 'number' ? new Uint8Array(lengthBytes) : target
+      this.#direct.transfer(offset, into, false, resolve, reject)
+    })
+  }
+
+  write(offset: number, bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
+    if (options.signal !== undefined || options.fua === true || !this.#direct.takes(offset, bytes.length))
+      return this.#writeRange(offset, bytes, options)
+    return new Promise((resolve, reject) => {
+      this.#check(offset, bytes.length)
+      checkWritable(this)
+      this.#direct.transfer(offset, bytes, true, () => resolve(), reject)
+    })
+  }
+
+  async #readRange(
     offset: number,
     target: number | Uint8Array,
-    { signal }: RequestOptions = {},
+    { signal }: RequestOptions,
   ): Promise<Uint8Array> {
     const lengthBytes = typeof target === 'number' ? target : target.length
     this.#check(offset, lengthBytes)
@@ -139,9 +169,9 @@ export class ScsiDisk implements BlockDevice {
     return into
   }
 
-  async write(offset: number, bytes: Uint8Array, { signal, fua = false }: WriteOptions = {}): Promise<void> {
+  async #writeRange(offset: number, bytes: Uint8Array, { signal, fua = false }: WriteOptions): Promise<void> {
     this.#check(offset, bytes.length)
-    this.#checkWritable()
+    checkWritable(this)
     if (bytes.length === 0) return
     const { start, end } = touched(this.blockSizeBytes, offset, bytes.length)
     await this.#order.run(start, end, true, () => writeRange(this.#transfers, offset, bytes, fua, signal))
@@ -154,7 +184,7 @@ export class ScsiDisk implements BlockDevice {
 
   async unmap(offset: number, lengthBytes: number, { signal }: RequestOptions = {}): Promise<void> {
     this.#check(offset, lengthBytes)
-    this.#checkWritable()
+    checkWritable(this)
     if (!this.can.unmap)
       throw new BlockDeviceError('NOT_SUPPORTED', 'The device cannot release space: it has no UNMAP.')
     const block = this.blockSizeBytes
@@ -166,7 +196,7 @@ export class ScsiDisk implements BlockDevice {
   async writeZeroes(offset: number, lengthBytes: number, options: ZeroOptions = {}): Promise<void> {
     const { signal, fua = false, mayUnmap = true } = options
     this.#check(offset, lengthBytes)
-    this.#checkWritable()
+    checkWritable(this)
     if (lengthBytes === 0) return
     const block = this.blockSizeBytes
     const transfers = this.#transfers
@@ -191,14 +221,8 @@ export class ScsiDisk implements BlockDevice {
     { signal, fua = false }: WriteOptions = {},
   ): Promise<void> {
     this.#check(offset, lengthBytes)
-    this.#checkWritable()
-    checkAligned(this.blockSizeBytes, offset, lengthBytes)
-    if (block.length !== this.blockSizeBytes) {
-      throw new BlockDeviceError(
-        'ARGUMENT_INVALID',
-        `A block of this device has ${this.blockSizeBytes} bytes, not ${block.length}.`,
-      )
-    }
+    checkWritable(this)
+    checkFill(this, offset, lengthBytes, block)
     if (lengthBytes === 0) return
     const [lba, lbaEnd] = [offset / block.length, (offset + lengthBytes) / block.length]
     await this.#order.run(offset, offset + lengthBytes, true, async () => {
@@ -214,7 +238,7 @@ export class ScsiDisk implements BlockDevice {
     { signal }: RequestOptions = {},
   ): Promise<void> {
     this.#check(offset, bytes.length)
-    this.#checkWritable()
+    checkWritable(this)
     checkAligned(this.blockSizeBytes, offset, bytes.length)
     const most = this.can.compareAndWriteBytes
     if (expected.length !== bytes.length || bytes.length > most) {
@@ -314,13 +338,8 @@ export class ScsiDisk implements BlockDevice {
 
   /** @throws {BlockDeviceError} DEVICE_CLOSED, PAST_END, ARGUMENT_INVALID, and why the device failed */
   #check(offset: number, lengthBytes: number): void {
-    if (this.#closing) throw new BlockDeviceError('DEVICE_CLOSED', 'The device was closed: open it again.')
-    if (this.#failure) throw this.#failure
-    checkRange(this.sizeBytes, offset, lengthBytes)
-  }
-
-  #checkWritable(): void {
-    if (this.readOnly) throw new BlockDeviceError('READ_ONLY', 'The device cannot be written to.')
+    if (this.#failure && !this.#closing) throw this.#failure
+    checkRequest(this, this.#closing !== undefined, offset, lengthBytes)
   }
 
   /** A unit attention: told, and looked into before anything goes on. */

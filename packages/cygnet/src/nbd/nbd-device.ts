@@ -1,7 +1,5 @@
 import {
   type BlockDevice,
-  checkAligned,
-  checkRange,
   type DeviceCapabilities,
   type DeviceEvent,
   DeviceEvents,
@@ -12,6 +10,7 @@ import {
   type ZeroOptions,
 } from '../initiator/block-device.ts'
 import { BlockDeviceError } from '../initiator/block-device-error.ts'
+import { checkFill, checkRequest, checkWritable, fillByWriting } from '../initiator/device-requests.ts'
 import { inParts } from '../initiator/in-parts.ts'
 import { readRange, touched, type WholeBlocks, within, writeRange } from '../initiator/partial-blocks.ts'
 import { RangeOrder } from '../initiator/range-order.ts'
@@ -149,18 +148,8 @@ export class NbdDevice implements BlockDevice {
     options: WriteOptions = {},
   ): Promise<void> {
     this.#checkWrite(offset, lengthBytes)
-    checkAligned(this.blockSizeBytes, offset, lengthBytes)
-    if (block.length !== this.blockSizeBytes) {
-      throw new BlockDeviceError(
-        'ARGUMENT_INVALID',
-        `A block of this device has ${this.blockSizeBytes} bytes, not ${block.length}.`,
-      )
-    }
-    const pattern = new Uint8Array(Math.min(lengthBytes, 256 * block.length))
-    for (let at = 0; at < pattern.length; at += block.length) pattern.set(block, at)
-    await inParts(offset, offset + lengthBytes, Math.max(1, pattern.length), (from, to) =>
-      this.write(from, pattern.subarray(0, to - from), options),
-    )
+    checkFill(this, offset, lengthBytes, block)
+    await fillByWriting(this, offset, lengthBytes, block, options)
   }
 
   compareAndWrite(): Promise<void> {
@@ -247,12 +236,11 @@ export class NbdDevice implements BlockDevice {
   }
 
   #check(offset: number, lengthBytes: number): void {
-    if (this.#closing) throw new BlockDeviceError('DEVICE_CLOSED', 'The device was closed: open it again.')
-    checkRange(this.sizeBytes, offset, lengthBytes)
+    checkRequest(this, this.#closing !== undefined, offset, lengthBytes)
   }
 
   #checkWrite(offset: number, lengthBytes: number): void {
     this.#check(offset, lengthBytes)
-    if (this.readOnly) throw new BlockDeviceError('READ_ONLY', 'The NBD export cannot be written to.')
+    checkWritable(this)
   }
 }

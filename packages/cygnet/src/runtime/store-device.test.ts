@@ -26,6 +26,8 @@ test('reads what was written, in order, and knows its holes', async () => {
   assert.deepEqual(await device.read(4096, 8192), new Uint8Array(8192))
   await device.flush()
   await assert.rejects(device.read(SIZE, 1), { code: 'PAST_END' })
+  await assert.rejects(device.writeSame(0, 700, filled(512, 1)), { code: 'UNALIGNED' })
+  await assert.rejects(device.writeSame(0, 1024, filled(1024, 1)), { code: 'ARGUMENT_INVALID' })
   await device.close()
   await device.close()
   await assert.rejects(device.read(0, 1), { code: 'DEVICE_CLOSED' })

@@ -1,7 +1,5 @@
 import {
   type BlockDevice,
-  checkAligned,
-  checkRange,
   type DeviceCapabilities,
   type DeviceEvent,
   DeviceEvents,
@@ -11,6 +9,7 @@ import {
   type ZeroOptions,
 } from '../initiator/block-device.ts'
 import { BlockDeviceError, type BlockDeviceErrorCode } from '../initiator/block-device-error.ts'
+import { checkFill, checkRequest, checkWritable, fillByWriting } from '../initiator/device-requests.ts'
 import { RangeOrder } from '../initiator/range-order.ts'
 import {
   type BackingStore,
@@ -107,14 +106,8 @@ export class StoreDevice implements BlockDevice {
     options: WriteOptions = {},
   ): Promise<void> {
     this.#checkWrite(offset, lengthBytes, options.signal)
-    checkAligned(block.length, offset, lengthBytes)
-    const end = offset + lengthBytes
-    const pattern = new Uint8Array(Math.min(lengthBytes, 2048 * block.length))
-    for (let at = 0; at < pattern.length; at += block.length) pattern.set(block, at)
-    for (let at = offset; at < end; at += pattern.length) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other: there is one disk
-      await this.write(at, pattern.subarray(0, end - at), options)
-    }
+    checkFill(this, offset, lengthBytes, block)
+    await fillByWriting(this, offset, lengthBytes, block, options)
   }
 
   compareAndWrite(): Promise<void> {
@@ -177,13 +170,11 @@ export class StoreDevice implements BlockDevice {
   }
 
   #check(offset: number, lengthBytes: number, signal: AbortSignal | undefined): void {
-    signal?.throwIfAborted()
-    if (this.#closing) throw new BlockDeviceError('DEVICE_CLOSED', 'The device was closed: open it again.')
-    checkRange(this.sizeBytes, offset, lengthBytes)
+    checkRequest(this, this.#closing !== undefined, offset, lengthBytes, signal)
   }
 
   #checkWrite(offset: number, lengthBytes: number, signal: AbortSignal | undefined): void {
     this.#check(offset, lengthBytes, signal)
-    if (this.readOnly) throw new BlockDeviceError('READ_ONLY', `${this.description} cannot be written to.`)
+    checkWritable(this)
   }
 }
