@@ -17,7 +17,7 @@ describe('referrals', () => {
     const { data } = disk.run(referrals())
     assert.equal(
       Buffer.from(data).toString('hex'),
-      '0000001c' + '00000002' + '0000000000000000' + '000000000000003f' + '00000001' + '02000007',
+      '0000001c000000020000000000000000000000000000003f0000000102000007',
     )
     portGroups.set(new Map([[7, 'non-optimized']]))
     disk.run(cdbOf('00 00 00 00 00 00'))

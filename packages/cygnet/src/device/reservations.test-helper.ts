@@ -2,7 +2,7 @@ import { get8, get16, get32, set16, set32 } from '../scsi/fields.ts'
 import { hex } from '../base/bytes.ts'
 import { ReserveOutAction } from '../scsi/persistent-reservation.ts'
 import { encodeTransportId } from '../scsi/transport-id.ts'
-import type { Nexus } from '../scsi/task.ts'
+import type { Nexus, ScsiTask } from '../scsi/task.ts'
 import type { Done, StoreError } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
 import type { Outcome } from './disk.test-helper.ts'
@@ -119,6 +119,12 @@ export class SharedDisk {
   out(nexus: Nexus, action: number, options: OutOptions = {}): string {
     const { cdb, dataOut } = reserveOut(action, options)
     return resultOf(this.disk.run(cdb, { dataOut }, nexus))
+  }
+
+  /** Submits and leaves it. */
+  submitOut(nexus: Nexus, action: number, options: OutOptions = {}): ScsiTask {
+    const { cdb, dataOut } = reserveOut(action, options)
+    return this.disk.submit(cdb, { dataOut }, nexus)
   }
 
   register(nexus: Nexus, actionKey: number, more: OutOptions = {}): string {
