@@ -21,6 +21,12 @@ export function checkRequest(
   checkRange(sizeBytes, offset, lengthBytes)
 }
 
+/** Callers in JavaScript are told what a compiler tells others. @throws {BlockDeviceError} ARGUMENT_INVALID */
+export function checkBytes(bytes: unknown, what: string): void {
+  if (bytes instanceof Uint8Array) return
+  throw new BlockDeviceError('ARGUMENT_INVALID', `${what} must be a Uint8Array (a Buffer is one).`)
+}
+
 /** @throws {BlockDeviceError} READ_ONLY */
 export function checkWritable({
   readOnly,

@@ -10,7 +10,13 @@ import {
   type ZeroOptions,
 } from '../initiator/block-device.ts'
 import { BlockDeviceError } from '../initiator/block-device-error.ts'
-import { checkFill, checkRequest, checkWritable, fillByWriting } from '../initiator/device-requests.ts'
+import {
+  checkBytes,
+  checkFill,
+  checkRequest,
+  checkWritable,
+  fillByWriting,
+} from '../initiator/device-requests.ts'
 import { inParts } from '../initiator/in-parts.ts'
 import { readRange, touched, type WholeBlocks, within, writeRange } from '../initiator/partial-blocks.ts'
 import { RangeOrder } from '../initiator/range-order.ts'
@@ -97,6 +103,7 @@ export class NbdDevice implements BlockDevice {
   }
 
   async write(offset: number, bytes: Uint8Array, { signal, fua = false }: WriteOptions = {}): Promise<void> {
+    checkBytes(bytes, 'What is written')
     this.#checkWrite(offset, bytes.length)
     if (bytes.length === 0) return
     await this.#run(offset, bytes.length, true, async () => {

@@ -9,7 +9,13 @@ import {
   type ZeroOptions,
 } from '../initiator/block-device.ts'
 import { BlockDeviceError, type BlockDeviceErrorCode } from '../initiator/block-device-error.ts'
-import { checkFill, checkRequest, checkWritable, fillByWriting } from '../initiator/device-requests.ts'
+import {
+  checkBytes,
+  checkFill,
+  checkRequest,
+  checkWritable,
+  fillByWriting,
+} from '../initiator/device-requests.ts'
 import { RangeOrder } from '../initiator/range-order.ts'
 import {
   type BackingStore,
@@ -72,6 +78,7 @@ export class StoreDevice implements BlockDevice {
   }
 
   async write(offset: number, bytes: Uint8Array, { signal, fua = false }: WriteOptions = {}): Promise<void> {
+    checkBytes(bytes, 'What is written')
     this.#checkWrite(offset, bytes.length, signal)
     const flags = fua ? WriteFlags.fua : WriteFlags.none
     await this.#run('write', offset, bytes.length, true, (done) =>
