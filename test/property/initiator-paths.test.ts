@@ -6,8 +6,12 @@ import { FakeDisk, FakeTiming } from '../../packages/cygnet/src/initiator/fake-d
 import type { PathSession } from '../../packages/cygnet/src/initiator/path.ts'
 import { PathSet } from '../../packages/cygnet/src/initiator/path-set.ts'
 import { ScsiDisk } from '../../packages/cygnet/src/initiator/scsi-disk.ts'
-import type { ScsiCommand } from '../../packages/cygnet/src/initiator/scsi-executor.ts'
-import type { ScsiStatusResult } from '../../packages/cygnet/src/session/initiator-role/scsi-request.ts'
+import { type ScsiCommand, settleWith } from '../../packages/cygnet/src/initiator/scsi-executor.ts'
+import type {
+  ScsiRequestOptions,
+  ScsiResult,
+  ScsiStatusResult,
+} from '../../packages/cygnet/src/session/initiator-role/scsi-request.ts'
 
 /*
  * A disk over two paths that are cut and come back at any time. The target carries out what it has received when it gets to
@@ -86,6 +90,10 @@ class LateSession implements PathSession {
       throw error ?? new CygnetError('SESSION_CLOSED', 'closed')
     })
     return this.isOpen ? Promise.race([this.#target.serve(this, command), lost]) : lost
+  }
+
+  submit(command: ScsiRequestOptions, done: (result: ScsiResult) => void): void {
+    void settleWith(this.execute(command), done)
   }
 
   cut(): void {

@@ -10,7 +10,7 @@ import {
 } from '../scsi/provisioning.ts'
 import type { ScsiStatusResult } from '../session/initiator-role/scsi-request.ts'
 import { BlockDeviceError } from './block-device-error.ts'
-import type { ScsiUnit } from './scsi-unit.ts'
+import type { ScsiUnit, SubmittedCommand, UnitCommand } from './scsi-unit.ts'
 
 /** FUA in byte 1 of READ and WRITE; UNMAP in that of WRITE SAME. */
 const FUA = 0x08
@@ -40,27 +40,30 @@ export class DiskCommands {
 
   /** READ: fills `into`. */
   async read(lba: number, into: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
-    const blocks = into.length / this.#blockBytes
-    const cdb = blockCdb(form(lba, blocks, Opcode.read10, Opcode.read16), lba, blocks)
-    const offset = lba * this.#blockBytes
-    const answer = await this.#unit.run({
-      what: 'READ',
-      cdb,
-      dataIn: into,
-      offset,
-      replay: 'safe',
-      ...abortedBy(signal),
-    })
-    if (answer.dataInBytes !== into.length || answer.dataInResidualBytes !== 0) {
-      throw contradiction('READ', `${answer.dataInBytes} bytes came, of ${into.length}`, offset)
-    }
+    const command = this.readCommand(lba, into)
+    const wrong = wrongAnswer(command, await this.#unit.run({ ...command, ...abortedBy(signal) }))
+    if (wrong) throw wrong
   }
 
   /** WRITE; with `fua` on stable storage when it ends. */
   async write(lba: number, bytes: Uint8Array, fua: boolean, signal: AbortSignal | undefined): Promise<void> {
+    const command = this.writeCommand(lba, bytes, fua)
+    const wrong = wrongAnswer(command, await this.#unit.run({ ...command, ...abortedBy(signal) }))
+    if (wrong) throw wrong
+  }
+
+  readCommand(lba: number, into: Uint8Array): SubmittedCommand {
+    const blocks = into.length / this.#blockBytes
+    const cdb = blockCdb(form(lba, blocks, Opcode.read10, Opcode.read16), lba, blocks)
+    const offset = lba * this.#blockBytes
+    return { what: 'READ', lun: this.#unit.lun, cdb, dataIn: into, offset, replay: 'safe' }
+  }
+
+  writeCommand(lba: number, bytes: Uint8Array, fua: boolean): SubmittedCommand {
     const blocks = bytes.length / this.#blockBytes
     const cdb = blockCdb(form(lba, blocks, Opcode.write10, Opcode.write16), lba, blocks, fua ? FUA : 0)
-    await this.#send('WRITE', lba, { cdb, dataOut: [bytes], replay: 'safe', ...abortedBy(signal) })
+    const offset = lba * this.#blockBytes
+    return { what: 'WRITE', lun: this.#unit.lun, cdb, dataOut: [bytes], offset, replay: 'safe' }
   }
 
   /** SYNCHRONIZE CACHE of a range; zero blocks mean up to the end. */
@@ -133,13 +136,24 @@ export class DiskCommands {
       signal?: AbortSignal
     },
   ): Promise<ScsiStatusResult> {
-    const offset = lba * this.#blockBytes
-    const answer = await this.#unit.run({ what, offset, ...command })
-    if (answer.dataOutResidualBytes > 0) {
-      throw contradiction(what, `the device left ${answer.dataOutResidualBytes} bytes of the data`, offset)
-    }
+    const unitCommand = { what, offset: lba * this.#blockBytes, ...command }
+    const answer = await this.#unit.run(unitCommand)
+    const wrong = wrongAnswer(unitCommand, answer)
+    if (wrong) throw wrong
     return answer
   }
+}
+
+/** What is wrong with the good answer to a command that fills its `dataIn` or takes all of its `dataOut`. */
+export function wrongAnswer(
+  { what, offset = 0, dataIn }: UnitCommand,
+  { dataInBytes, dataInResidualBytes, dataOutResidualBytes }: ScsiStatusResult,
+): BlockDeviceError | undefined {
+  if (dataIn !== undefined && (dataInBytes !== dataIn.length || dataInResidualBytes !== 0))
+    return contradiction(what, `${dataInBytes} bytes came, of ${dataIn.length}`, offset)
+  if (dataOutResidualBytes > 0)
+    return contradiction(what, `the device left ${dataOutResidualBytes} bytes of the data`, offset)
+  return undefined
 }
 
 const contradiction = (what: string, detail: string, offset: number): BlockDeviceError =>

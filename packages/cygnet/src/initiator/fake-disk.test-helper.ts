@@ -18,8 +18,13 @@ import {
   encodeSupportedPages,
   VpdPage,
 } from '../scsi/vpd.ts'
-import type { ScsiFailure, ScsiStatusResult } from '../session/initiator-role/scsi-request.ts'
-import type { ScsiCommand, ScsiExecutor, Timing } from './scsi-executor.ts'
+import type {
+  ScsiFailure,
+  ScsiRequestOptions,
+  ScsiResult,
+  ScsiStatusResult,
+} from '../session/initiator-role/scsi-request.ts'
+import { type ScsiCommand, type ScsiExecutor, settleWith, type Timing } from './scsi-executor.ts'
 
 /** A clock that stands still, and timers that fire when it is moved on. */
 export class FakeTiming implements Timing {
@@ -133,6 +138,10 @@ export class FakeDisk implements ScsiExecutor {
     } finally {
       this.active--
     }
+  }
+
+  submit(command: ScsiRequestOptions, done: (result: ScsiResult) => void): void {
+    void settleWith(this.execute(command), done)
   }
 
   #carryOut(opcode: number, command: ScsiCommand): ScsiStatusResult {

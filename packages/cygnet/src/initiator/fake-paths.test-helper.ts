@@ -1,10 +1,11 @@
 import { CygnetError } from '../base/errors.ts'
+import type { ScsiRequestOptions, ScsiResult } from '../session/initiator-role/scsi-request.ts'
 import type { DeviceEvent } from './block-device.ts'
 import { FakeDisk, FakeTiming } from './fake-disk.test-helper.ts'
 import type { PathSession } from './path.ts'
 import { PathSet } from './path-set.ts'
 import { ScsiDisk } from './scsi-disk.ts'
-import type { ScsiCommand } from './scsi-executor.ts'
+import { type ScsiCommand, settleWith } from './scsi-executor.ts'
 
 let nextIsid = 1
 
@@ -43,6 +44,10 @@ export class FakeSession implements PathSession {
     })
     if (this.isStuck || this.isClosed) return lost
     return Promise.race([this.#disk.execute(command), lost])
+  }
+
+  submit(command: ScsiRequestOptions, done: (result: ScsiResult) => void): void {
+    void settleWith(this.execute(command), done)
   }
 
   cut(): void {

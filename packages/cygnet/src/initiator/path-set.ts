@@ -4,13 +4,17 @@ import type { Capacity16 } from '../scsi/capacity.ts'
 import { decodeSense, encodeSense, SenseKey } from '../scsi/sense.ts'
 import { ScsiStatus } from '../scsi/status.ts'
 import { type AccessState, accessStateCodes } from '../scsi/target-port-groups.ts'
-import type { ScsiStatusResult } from '../session/initiator-role/scsi-request.ts'
+import type {
+  ScsiRequestOptions,
+  ScsiResult,
+  ScsiStatusResult,
+} from '../session/initiator-role/scsi-request.ts'
 import { AttentionEchoes } from './attention-echoes.ts'
 import type { DeviceEvent } from './block-device.ts'
 import { unitName, type UnitIdentity } from './disk-facts.ts'
 import { Path, type PathOwner, type PathPlan, type PathSession } from './path.ts'
 import { PathFence } from './path-fence.ts'
-import type { ScsiCommand, ScsiExecutor, Timing } from './scsi-executor.ts'
+import { errorOf, type ScsiCommand, type ScsiExecutor, settleWith, type Timing } from './scsi-executor.ts'
 import { Waiters } from './waiters.ts'
 
 export interface PathSetOptions<S extends PathSession = PathSession> {
@@ -126,14 +130,30 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
       const { lun } = path
       try {
         const result = await session.execute(command.lun === lun ? command : { ...command, lun })
-        if (result.status !== ScsiStatus.checkCondition || !this.#concernsPath(path, result)) return result
+        if (!this.#concernsPath(path, result)) return result
       } catch (error) {
-        if (this.#isClosed || !this.#isWorthAnother(error, session, command)) throw error
-        this.#fence.add(command, session)
-        if (!session.isOpen) path.lost(session, error as CygnetError)
+        if (!this.#triesAgain(error, path, session, command)) throw error
       }
     }
     /* oxlint-enable no-await-in-loop */
+  }
+
+  submit(command: ScsiRequestOptions, done: (result: ScsiResult) => void): void {
+    const path = this.#isClosed || this.#fence.holds(command) ? undefined : this.#choose()
+    const session = path?.session
+    if (path === undefined || session === undefined || path.hasAttention) {
+      void settleWith(this.execute(command), done)
+      return
+    }
+    const { lun } = path
+    session.submit(command.lun === lun ? command : { ...command, lun }, (result) => {
+      const isOver =
+        result.kind === 'status'
+          ? !this.#concernsPath(path, result)
+          : !this.#triesAgain(errorOf(result), path, session, command)
+      if (isOver) done(result)
+      else void settleWith(this.execute(command), done)
+    })
   }
 
   /** Ends all sessions. Never rejects. */
@@ -241,6 +261,14 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
     return best
   }
 
+  /** The command found no answer. True where it is to be tried again, with all that this brings with it. */
+  #triesAgain(error: unknown, path: Path<S>, session: S, command: ScsiCommand): boolean {
+    if (this.#isClosed || !this.#isWorthAnother(error, session, command)) return false
+    this.#fence.add(command, session)
+    if (!session.isOpen) path.lost(session, error as CygnetError)
+    return true
+  }
+
   /** The command found no answer: whether another path may find one. */
   #isWorthAnother(error: unknown, session: S, command: ScsiCommand): boolean {
     if (!(error instanceof CygnetError)) {
@@ -255,7 +283,8 @@ export class PathSet<S extends PathSession = PathSession> implements ScsiExecuto
   }
 
   /** A check condition that is about the path, or that was heard by another one: the command is sent again. */
-  #concernsPath(path: Path<S>, { sense }: ScsiStatusResult): boolean {
+  #concernsPath(path: Path<S>, { status, sense }: ScsiStatusResult): boolean {
+    if (status !== ScsiStatus.checkCondition) return false
     const data = decodeSense(sense)
     if (data?.key === SenseKey.unitAttention) {
       if (data.additional === AdditionalSense.asymmetricAccessStateChanged) void path.askState()

@@ -95,6 +95,11 @@ export class Path<S extends PathSession> {
     return this.#session && accessRank[this.#state]
   }
 
+  /** `takeAttention` has one. */
+  get hasAttention(): boolean {
+    return this.#attention !== undefined
+  }
+
   /** A unit attention that was met when the path was opened again, and that whoever uses the unit should hear of. */
   takeAttention(): number | undefined {
     const attention = this.#attention

@@ -1,5 +1,5 @@
 /** A request to a range, under way or waiting. */
-class Turn {
+export class Turn {
   readonly start: number
   readonly end: number
   readonly isWrite: boolean
@@ -7,7 +7,6 @@ class Turn {
   waitsFor = 0
   /** Those that wait for this one. */
   followers: Turn[] | undefined
-  begin: (() => void) | undefined
   /** Where it is in the list. */
   at = 0
 
@@ -15,6 +14,22 @@ class Turn {
     this.start = start
     this.end = end
     this.isWrite = isWrite
+  }
+
+  /** Its turn has come, after a wait. */
+  begin(): void {}
+}
+
+/** One that somebody awaits. */
+class AwaitedTurn extends Turn {
+  readonly #begun = Promise.withResolvers<void>()
+
+  override begin(): void {
+    this.#begun.resolve()
+  }
+
+  get begun(): Promise<void> {
+    return this.#begun.promise
   }
 }
 
@@ -36,16 +51,17 @@ export class RangeOrder {
 
   /** Runs `action` for bytes [start, end) when it is its turn: at once where nothing is in the way. */
   async run<T>(start: number, end: number, isWrite: boolean, action: () => Promise<T>): Promise<T> {
-    const turn = this.#enter(new Turn(start, end, isWrite))
-    if (turn.waitsFor > 0) await new Promise<void>((resolve) => (turn.begin = resolve))
+    const turn = new AwaitedTurn(start, end, isWrite)
+    if (!this.enter(turn)) await turn.begun
     try {
       return await action()
     } finally {
-      this.#leave(turn)
+      this.leave(turn)
     }
   }
 
-  #enter(turn: Turn): Turn {
+  /** Takes its place in the order; true where it is its turn already, else `begin` is called when it is. */
+  enter(turn: Turn): boolean {
     const { start, end, isWrite } = turn
     if (isWrite || this.#writes > 0) {
       for (const other of this.#turns) {
@@ -58,10 +74,11 @@ export class RangeOrder {
     }
     if (isWrite) this.#writes++
     turn.at = this.#turns.push(turn) - 1
-    return turn
+    return turn.waitsFor === 0
   }
 
-  #leave(turn: Turn): void {
+  /** It has ended, well or not: those that waited for it alone begin. */
+  leave(turn: Turn): void {
     const last = this.#turns.pop()
     if (last !== undefined && last !== turn) {
       last.at = turn.at
@@ -69,7 +86,7 @@ export class RangeOrder {
     }
     if (turn.isWrite) this.#writes--
     if (turn.followers === undefined) return
-    for (const follower of turn.followers) if (--follower.waitsFor === 0) follower.begin?.()
+    for (const follower of turn.followers) if (--follower.waitsFor === 0) follower.begin()
   }
 
   /** When all that is here now has ended, well or not. */

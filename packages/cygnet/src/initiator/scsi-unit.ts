@@ -2,10 +2,10 @@ import { CygnetError } from '../base/errors.ts'
 import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { decodeSense, SenseKey } from '../scsi/sense.ts'
 import { ScsiStatus } from '../scsi/status.ts'
-import type { ScsiStatusResult } from '../session/initiator-role/scsi-request.ts'
+import type { ScsiRequestOptions, ScsiStatusResult } from '../session/initiator-role/scsi-request.ts'
 import { BlockDeviceError } from './block-device-error.ts'
 import { scsiError } from './scsi-error.ts'
-import type { ScsiCommand, ScsiExecutor, Timing } from './scsi-executor.ts'
+import { errorOf, type ScsiCommand, type ScsiExecutor, type Timing } from './scsi-executor.ts'
 
 /** A command to the unit, and what its errors should say. */
 export interface UnitCommand extends Omit<ScsiCommand, 'lun'> {
@@ -15,6 +15,17 @@ export interface UnitCommand extends Omit<ScsiCommand, 'lun'> {
   readonly offset?: number
   /** Asks what the unit is, perhaps because of a unit attention. */
   readonly isRefresh?: true
+}
+
+/** A command that is submitted, with the unit's LUN. */
+export type SubmittedCommand = Omit<UnitCommand, 'signal'> & ScsiRequestOptions
+
+/** Where the answer of a command goes that was submitted. */
+export interface UnitCommandEnd {
+  /** It was carried out. */
+  answered(answer: ScsiStatusResult): void
+  /** What `run` throws. */
+  failed(error: unknown): void
 }
 
 export interface ScsiUnitOptions {
@@ -63,8 +74,20 @@ export class ScsiUnit {
    */
   async run(command: UnitCommand): Promise<ScsiStatusResult> {
     const result = await this.once(command)
-    if (result.status === ScsiStatus.good || result.status === ScsiStatus.conditionMet) return result
-    return this.#again(command, result)
+    return isGood(result) ? result : this.#again(command, result)
+  }
+
+  /** As `run`, with callbacks instead of a promise and a signal, which costs less. */
+  submit(command: SubmittedCommand, end: UnitCommandEnd): void {
+    this.#options.executor.submit(command, (result) => {
+      if (result.kind === 'failed') end.failed(deviceError(command, errorOf(result)))
+      else if (isGood(result)) end.answered(result)
+      else
+        this.#again(command, result).then(
+          (answer) => end.answered(answer),
+          (error: unknown) => end.failed(error),
+        )
+    })
   }
 
   /** Sends a command one time: whatever the device answers is the result. */
@@ -75,9 +98,7 @@ export class ScsiUnit {
       return await this.#options.executor.execute({ ...command, lun: this.lun })
     } catch (error) {
       signal?.throwIfAborted()
-      if (!(error instanceof CygnetError)) throw error
-      const message = `${command.what}: ${error.message}`
-      throw new BlockDeviceError(error.code, message, command.offset, { cause: error })
+      throw error instanceof CygnetError ? deviceError(command, error) : error
     }
   }
 
@@ -88,7 +109,7 @@ export class ScsiUnit {
     let waitMs = BACK_OFF_MS
     /* oxlint-disable no-await-in-loop -- each try follows from the one before */
     for (let repeats = 0; repeats < REPEAT_LIMIT; repeats++) {
-      if (result.status === ScsiStatus.good || result.status === ScsiStatus.conditionMet) return result
+      if (isGood(result)) return result
       const verdict = judge(command, result)
       if (verdict === 'fail') break
       if (verdict === 'wait') {
@@ -122,6 +143,13 @@ export class ScsiUnit {
     })
   }
 }
+
+const isGood = ({ status }: ScsiStatusResult): boolean =>
+  status === ScsiStatus.good || status === ScsiStatus.conditionMet
+
+/** There was no answer. */
+const deviceError = ({ what, offset }: UnitCommand, error: CygnetError): BlockDeviceError =>
+  new BlockDeviceError(error.code, `${what}: ${error.message}`, offset, { cause: error })
 
 function judge(command: UnitCommand, result: ScsiStatusResult): Verdict {
   switch (result.status) {

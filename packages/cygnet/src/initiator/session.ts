@@ -1,4 +1,4 @@
-import { CygnetError } from '../base/errors.ts'
+import type { CygnetError } from '../base/errors.ts'
 import type { Closure, Notice } from '../session/initiator-role/initiator-events.ts'
 import type { InitiatorSession } from '../session/initiator-role/initiator-session.ts'
 import type { SessionEvent } from '../session/initiator-role/initiator-session-events.ts'
@@ -9,10 +9,12 @@ import type { RecoveryCounters } from '../session/recovery-counters.ts'
 import {
   ScsiRequest,
   type ScsiRequestOptions,
+  type ScsiResult,
   type ScsiStatusResult,
 } from '../session/initiator-role/scsi-request.ts'
 import { type DiscoveredTarget, readTargets } from './discovered-target.ts'
 import type { RecoveryEvent } from './options.ts'
+import { errorOf } from './scsi-executor.ts'
 
 /** What a session is about, as its login settled it. */
 export interface SessionFacts {
@@ -37,8 +39,6 @@ export interface SessionListener {
   readonly onNotice: ((notice: Notice) => void) | undefined
   readonly onRecovery: ((event: RecoveryEvent) => void) | undefined
 }
-
-const errorOf = ({ code, message }: Closure): CygnetError => new CygnetError(code, message)
 
 /**
  * A session with a target, in its full feature phase. Commands outlive what its options provide for: a lost connection
@@ -138,6 +138,14 @@ export class Session implements SessionFacts, AsyncDisposable {
     signal?.addEventListener('abort', abort, { once: true })
     this.#protocol.execute(request)
     return promise
+  }
+
+  /**
+   * The same without a promise and a signal, which costs less. `done` is called once, with the answer or with what
+   * `execute` throws as a value, never before this has returned; it must not throw.
+   */
+  submit(options: ScsiRequestOptions, done: (result: ScsiResult) => void): void {
+    this.#protocol.execute(new ScsiRequest(options, done))
   }
 
   /**
