@@ -435,6 +435,24 @@ describe('misuse', () => {
     assert.equal(fake.log.length, 0)
   })
 
+  test('raw commands that cannot be sent, and bytes that are none', async () => {
+    const { fake, disk } = await opened()
+    const cdb = new Uint8Array(6)
+    for (const wrong of [
+      { cdb: new Uint8Array(0) },
+      { cdb: new Uint8Array(261) },
+      { cdb, priority: 16 },
+      { cdb, dataIn: 'text' as unknown as Uint8Array },
+      { cdb, dataOut: [[1, 2]] as unknown as Uint8Array[] },
+      { cdb, dataOut: new Uint8Array(4) as unknown as Uint8Array[] },
+    ])
+      await assert.rejects(disk.execute(wrong), { code: 'ARGUMENT_INVALID' })
+    await assert.rejects(disk.write(0, 'text' as unknown as Uint8Array), { code: 'ARGUMENT_INVALID' })
+    assert.equal(fake.log.length, 0)
+    await disk.close()
+    await assert.rejects(disk.execute({ cdb }), { code: 'DEVICE_CLOSED' })
+  })
+
   test('a disk that is read-only is not written to', async () => {
     const { fake, disk } = await opened(new FakeDisk(), { readOnly: true })
     for (const write of [

@@ -12,7 +12,7 @@ import {
   type ZeroOptions,
 } from './block-device.ts'
 import { BlockDeviceError } from './block-device-error.ts'
-import { checkFill, checkRequest, checkWritable } from './device-requests.ts'
+import { checkBytes, checkFill, checkRequest, checkWritable } from './device-requests.ts'
 import { DiskCommands } from './disk-commands.ts'
 import {
   type DiskFacts,
@@ -28,6 +28,7 @@ import { DiskTransfers } from './disk-transfers.ts'
 import { DiskZeroes } from './disk-zeroes.ts'
 import { readRange, touched, within, writeRange } from './partial-blocks.ts'
 import { RangeOrder } from './range-order.ts'
+import { checkCommand } from './check-command.ts'
 import type { ScsiCommand } from './scsi-executor.ts'
 import { ScsiUnit, type ScsiUnitOptions, type UnitCommand } from './scsi-unit.ts'
 import { eventOf, refreshOf } from './unit-attentions.ts'
@@ -149,6 +150,7 @@ export class ScsiDisk implements BlockDevice {
     if (options.signal !== undefined || options.fua === true || !this.#direct.takes(offset, bytes.length))
       return this.#writeRange(offset, bytes, options)
     return new Promise((resolve, reject) => {
+      checkBytes(bytes, 'What is written')
       this.#check(offset, bytes.length)
       checkWritable(this)
       this.#direct.transfer(offset, bytes, true, () => resolve(), reject)
@@ -170,6 +172,7 @@ export class ScsiDisk implements BlockDevice {
   }
 
   async #writeRange(offset: number, bytes: Uint8Array, { signal, fua = false }: WriteOptions): Promise<void> {
+    checkBytes(bytes, 'What is written')
     this.#check(offset, bytes.length)
     checkWritable(this)
     if (bytes.length === 0) return
@@ -280,9 +283,14 @@ export class ScsiDisk implements BlockDevice {
     return extents.length > 0 ? extents : unknownExtent(offset, lengthBytes)
   }
 
-  /** Any SCSI command to this unit. Nothing is sent again, and nothing is kept apart from the other requests. */
+  /**
+   * Any SCSI command to this unit. Whatever status the unit answers with is a result, and so is data of another length than was
+   * expected (the residuals tell). Nothing is sent again, and nothing is kept apart from the other requests.
+   * @throws {CygnetError} ARGUMENT_INVALID where it cannot be sent, DEVICE_CLOSED; what `Session.execute` throws
+   */
   async execute(command: Omit<ScsiCommand, 'lun'>): Promise<ScsiStatusResult> {
     this.#check(0, 0)
+    checkCommand(command)
     return this.#options.executor.execute({ ...command, lun: this.lun })
   }
 
