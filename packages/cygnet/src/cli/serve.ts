@@ -5,9 +5,10 @@ import { CygnetError } from '../base/errors.ts'
 import { type Address, formatAddress, parseAddress } from '../daemon/address.ts'
 import { DEFAULT_LISTEN, DEFAULT_TARGET, stateOfOptions } from '../daemon/config/options-state.ts'
 import { Secrets } from '../daemon/config/secrets.ts'
-import type { DesiredState } from '../daemon/config/state.ts'
+import { type DesiredState, type UnitKind, unitKinds } from '../daemon/config/state.ts'
 import { type LogLevel, logLevels } from '../daemon/log-level.ts'
 import { type RunningServer, startServer } from '../daemon/server.ts'
+import { parseShards } from '../daemon/shard-plan.ts'
 import { parseSize } from '../daemon/size.ts'
 import { parseIscsiName } from '../session/iscsi-name.ts'
 import { formatAddressRange, parseAddressRange } from '../target/address-range.ts'
@@ -25,11 +26,13 @@ interface ServeOptions {
   readonly advertise?: Address
   readonly allow?: readonly string[]
   readonly target?: string
+  readonly kind?: UnitKind
   readonly size?: number
   readonly blockSize?: '512' | '4096'
   readonly readOnly?: true
   readonly memory?: number
   readonly state?: string
+  readonly shards?: number | 'auto'
   readonly logLevel?: LogLevel
 }
 
@@ -58,6 +61,12 @@ export function serveCommand(): Command {
       `iSCSI name of the target (default: ${DEFAULT_TARGET})`,
       checked(parseIscsiName),
     )
+    .addOption(
+      new Option(
+        '--kind <KIND>',
+        'what the images are (default: cdrom, a CD or DVD, for those that end in .iso, else disk)',
+      ).choices(unitKinds),
+    )
     .option('--size <SIZE>', 'create missing images with this size, sparse, such as 1G', checked(parseSize))
     .addOption(new Option('--block-size <BYTES>', 'bytes of a block (default: 512)').choices(['512', '4096']))
     .option('--read-only', 'refuse every write')
@@ -69,6 +78,11 @@ export function serveCommand(): Command {
     .option(
       '--state <FOLDER>',
       'where disks remember persistent reservations (default: in a file beside each image)',
+    )
+    .option(
+      '--shards <N|auto>',
+      'processes that share the targets; auto: one for each core (default: 1, or what the file says)',
+      checked(parseShards),
     )
     .addOption(new Option('--log-level <LEVEL>', 'least level that is logged').choices(logLevels))
     .showHelpAfterError('(cygnet serve --help shows the options)')
@@ -87,6 +101,9 @@ async function serve(images: readonly string[], options: ServeOptions): Promise<
   process.stdout.write(connectHelp(server))
 }
 
+/** What may be said beside a file. */
+const besidesConfig: ReadonlySet<string> = new Set(['config', 'logLevel', 'shards'])
+
 interface Desired {
   readonly state: DesiredState
   readonly secrets: Secrets
@@ -98,14 +115,15 @@ async function desired(images: readonly string[], options: ServeOptions): Promis
   const { config } = options
   if (config === undefined)
     return { state: stateOfImages(images, options), secrets: new Secrets(), warnings: [] }
-  const also = [...images, ...Object.keys(options)].find((name) => name !== 'config' && name !== 'logLevel')
+  const also = [...images, ...Object.keys(options)].find((name) => !besidesConfig.has(name))
   if (also !== undefined) {
     throw new CygnetError('CONFIG_AND_OPTIONS', `With -c, the file says what is served: put "${also}" there.`)
   }
   const { loadConfig } = await import('../daemon/config/load.ts')
   const { formatProblem } = await import('../daemon/config/problem.ts')
-  const loaded = loadConfig(config)
-  return { ...loaded, warnings: loaded.warnings.map(formatProblem) }
+  const { state, secrets, warnings } = loadConfig(config)
+  const { shards = state.shards } = options
+  return { state: { ...state, shards }, secrets, warnings: warnings.map(formatProblem) }
 }
 
 function stateOfImages(images: readonly string[], options: ServeOptions): DesiredState {
@@ -114,6 +132,7 @@ function stateOfImages(images: readonly string[], options: ServeOptions): Desire
   const size = options.size ?? (isDefault ? DEFAULT_IMAGE_BYTES : undefined)
   return stateOfOptions({
     images: isDefault ? [DEFAULT_IMAGE] : images,
+    ...(options.kind && { kind: options.kind }),
     ...(size !== undefined && { createSizeBytes: size }),
     ...(options.memory !== undefined && { memoryBytes: options.memory }),
     ...(options.listen && { listen: options.listen }),
@@ -123,6 +142,7 @@ function stateOfImages(images: readonly string[], options: ServeOptions): Desire
     blockSizeBytes: options.blockSize === '4096' ? 4096 : 512,
     readOnly: options.readOnly ?? false,
     ...(options.state !== undefined && { stateFolder: options.state }),
+    ...(options.shards !== undefined && { shards: options.shards }),
     ...(options.logLevel && { logLevel: options.logLevel }),
   })
 }

@@ -3,6 +3,7 @@ import type { BufferPool } from '../base/pool.ts'
 import { finishAtomicWrite } from '../device/atomic-writes.ts'
 import type { CopyUnits } from '../device/copy-units.ts'
 import { DiskUnit } from '../device/disk-unit.ts'
+import { OpticalUnit } from '../device/optical-unit.ts'
 import { TargetPortGroups } from '../device/target-port-groups.ts'
 import type { BackingStore } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
@@ -21,11 +22,13 @@ import { unitIdentity } from './identity.ts'
 import { watchSpace } from './space-watch.ts'
 import type { UnitRecords } from './unit-records.ts'
 
+export type ServedUnit = DiskUnit | OpticalUnit
+
 /** A target with its disks open. */
 export interface OpenTarget {
   readonly state: TargetState
   readonly disks: readonly OpenDisk[]
-  readonly units: ReadonlyMap<number, DiskUnit>
+  readonly units: ReadonlyMap<number, ServedUnit>
   readonly target: IscsiTarget
 }
 
@@ -58,26 +61,35 @@ export async function openTargets(
 }
 
 async function openTarget(state: TargetState, surroundings: TargetSurroundings): Promise<OpenTarget> {
-  const { io, secrets, maxSessions } = surroundings
+  const { io } = surroundings
   const portGroups = new TargetPortGroups(
     state.groups.map((group, i) => [group, state.paths[i] ?? 'optimized']),
   )
   const disks = await openDisks(io, state.luns)
-  const units = new Map<number, DiskUnit>()
+  const units = new Map<number, ServedUnit>()
   for (const disk of disks) units.set(disk.lun, await unitOf(disk, state.name, portGroups, surroundings))
-  const target = new IscsiTarget({
+  return { state, disks, units, target: iscsiTarget(state, surroundings, units, portGroups) }
+}
+
+/** The target of a state; without units, one that a portal can know of while another process serves it. */
+export function iscsiTarget(
+  state: TargetState,
+  { secrets, maxSessions }: Pick<TargetSurroundings, 'secrets' | 'maxSessions'>,
+  units: ReadonlyMap<number, ServedUnit>,
+  portGroups?: TargetPortGroups,
+): IscsiTarget {
+  return new IscsiTarget({
     name: state.name,
     alias: state.alias,
     units,
     groups: new Set(state.groups),
-    portGroups,
+    ...(portGroups && { portGroups }),
     auth: authPolicyOf(state.auth, secrets),
     access: state.access.map(accessRule),
     maxSessions,
     ...(state.moved && { moved: movedTo(state.moved) }),
     removed: state.removed,
   })
-  return { state, disks, units, target }
 }
 
 async function unitOf(
@@ -85,27 +97,28 @@ async function unitOf(
   targetName: string,
   portGroups: TargetPortGroups,
   { pool, records, copyUnits }: TargetSurroundings,
-): Promise<DiskUnit> {
+): Promise<ServedUnit> {
   const { blockSizeBytes, readOnly, lun, traits } = disk
   const identity = unitIdentity(targetName, lun)
   const itsRecords = records.open(disk, identity)
+  const common = { pool, identity, portGroups, ...(itsRecords && { records: itsRecords }) }
+  if (disk.kind === 'cdrom') return new OpticalUnit({ ...common, store: disk.store })
   const store = traits.encrypted ? await encryptedStore(disk, itsRecords) : disk.store
   if (itsRecords) await finishWrites(itsRecords, disk.name, store)
   const unit = new DiskUnit({
+    ...common,
     store,
-    pool,
     blockSizeBytes,
     readOnly,
     thin: traits.thin,
     removable: traits.removable,
     spaceWarningBytes: traits.spaceWarningBytes,
     ...(traits.physicalBlockBytes !== null && { physicalBlockBytes: traits.physicalBlockBytes }),
-    identity,
-    portGroups,
     copyUnits,
     now: Date.now,
-    ...(itsRecords && { records: itsRecords }),
   })
+  watchSpace(unit)
+  return unit
 }
 
 /** @throws {CygnetError} STORE_FAILED where a write that a crash has interrupted can still not be finished */
@@ -117,8 +130,6 @@ function finishWrites(records: DurableRecords, name: string, store: BackingStore
       reject(new CygnetError('STORE_FAILED', message, { cause: error.cause }))
     })
   })
-  watchSpace(unit)
-  return unit
 }
 
 export const movedTo = ({ to, permanent }: MovedState): { address: string; permanent: boolean } => ({

@@ -39,6 +39,7 @@ test('what a file leaves out has its default in the state', () => {
           {
             lun: 0,
             medium: { kind: 'memory', sizeBytes: 2 ** 26 },
+            kind: 'disk',
             blockSizeBytes: 512,
             readOnly: false,
             traits: defaultTraits,
@@ -59,6 +60,7 @@ test('what a file leaves out has its default in the state', () => {
       },
     ],
     stateFolder: null,
+    shards: 1,
     limits: defaultLimits,
     log: { level: 'info' },
   })
@@ -81,7 +83,7 @@ targets:
     groups: [7, 1]
     paths: { 1: non-optimized }
     luns:
-      10: { file: /srv/db.img, size: 20G, blockSize: 4096, readOnly: false, thin: false, removable: true, physicalBlockSize: 4096, encrypted: true, spaceWarning: 2G }
+      10: { kind: disk, file: /srv/db.img, size: 20G, blockSize: 4096, readOnly: false, thin: false, removable: true, physicalBlockSize: 4096, encrypted: true, spaceWarning: 2G }
       1: { file: ./images/../b.img, readOnly: true }
     auth:
       users: [{ user: host1, secretFile: host1.secret }, { user: host2, secret: an inline secret }]
@@ -172,6 +174,7 @@ test('every setting arrives in the state, normalised', () => {
       {
         lun: 1,
         medium: { kind: 'file', path: join(folder, 'b.img'), createSizeBytes: null },
+        kind: 'disk',
         blockSizeBytes: 512,
         readOnly: true,
         traits: defaultTraits,
@@ -179,6 +182,7 @@ test('every setting arrives in the state, normalised', () => {
       {
         lun: 10,
         medium: { kind: 'file', path: '/srv/db.img', createSizeBytes: 20 * 2 ** 30 },
+        kind: 'disk',
         blockSizeBytes: 4096,
         readOnly: false,
         traits: {

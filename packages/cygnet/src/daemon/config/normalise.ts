@@ -20,6 +20,8 @@ import {
   type CredentialState,
   type DesiredState,
   defaultAccess,
+  formatOf,
+  kindOf,
   type LunMappingState,
   type LunState,
   type MovedState,
@@ -32,7 +34,7 @@ const ascending = (a: number, b: number): number => a - b
 
 /** The desired state of a file without errors. Relative paths start at `folder`. */
 export function stateOf(config: Config, folder: string): DesiredState {
-  const { portals, discovery, targets, state, limits, log } = config
+  const { portals, discovery, targets, state, shards, limits, log } = config
   const groups = [...new Set(portals.map(({ group }) => group))].toSorted(ascending)
   return {
     portals: portals.map((portal) => portalOf(portal, folder)),
@@ -41,6 +43,7 @@ export function stateOf(config: Config, folder: string): DesiredState {
       .map(([key, target]) => targetOf(key, target, groups, folder))
       .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     stateFolder: state === undefined ? null : resolvePath(folder, state),
+    shards,
     limits,
     log,
   }
@@ -104,7 +107,8 @@ function lunOf(
     encrypted,
     spaceWarningBytes: spaceWarning ?? 0,
   }
-  const common = { lun, blockSizeBytes: blockSize, readOnly, traits }
+  const kind = more.kind ?? kindOf(file ?? '')
+  const common = { lun, ...formatOf(kind, blockSize, readOnly), traits }
   if (memory !== undefined) return { ...common, medium: { kind: 'memory', sizeBytes: memory } }
   assert(file !== undefined, 'a LUN without file and memory was refused')
   return {

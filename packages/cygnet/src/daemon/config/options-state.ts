@@ -11,7 +11,11 @@ import {
   defaultAccess,
   defaultGroup,
   defaultTraits,
+  formatOf,
+  kindOf,
+  type LunState,
   type MediumState,
+  type UnitKind,
 } from './state.ts'
 
 export const DEFAULT_TARGET = 'iqn.2026-11.dev.cygnet:disk'
@@ -21,7 +25,9 @@ export const DEFAULT_LISTEN: Address = { host: '127.0.0.1', port: ISCSI_PORT }
 export interface ImageOptions {
   /** Images and block devices, LUN 0 first. */
   readonly images: readonly string[]
-  /** Creates missing images with this size. */
+  /** What all images are. Without it: discs where their names end in `.iso`, disks else. */
+  readonly kind?: UnitKind
+  /** Creates missing images with this size; discs are not created. */
   readonly createSizeBytes?: number
   /** Another disk behind the images, in memory. */
   readonly memoryBytes?: number
@@ -36,6 +42,7 @@ export interface ImageOptions {
   readonly allow?: readonly string[]
   /** Where disks remember what outlives a restart beside their data. Without it: beside each image. */
   readonly stateFolder?: string
+  readonly shards?: number | 'auto'
   readonly logLevel?: LogLevel
 }
 
@@ -53,13 +60,20 @@ export function stateOfOptions(options: ImageOptions): DesiredState {
     advertise,
     allow = [],
   } = options
-  const media: MediumState[] = images.map((path) => ({
-    kind: 'file',
-    path: normalize(path),
-    createSizeBytes,
-  }))
-  if (memoryBytes !== undefined) media.push({ kind: 'memory', sizeBytes: memoryBytes })
   const { blockSizeBytes = 512, readOnly = false } = options
+  const units = images.map((path): Omit<LunState, 'lun' | 'traits'> => {
+    const kind = options.kind ?? kindOf(path)
+    const medium: MediumState = {
+      kind: 'file',
+      path: normalize(path),
+      createSizeBytes: kind === 'disk' ? createSizeBytes : null,
+    }
+    return { ...formatOf(kind, blockSizeBytes, readOnly), medium }
+  })
+  if (memoryBytes !== undefined) {
+    const medium: MediumState = { kind: 'memory', sizeBytes: memoryBytes }
+    units.push({ ...formatOf('disk', blockSizeBytes, readOnly), medium })
+  }
   const addresses = allow.map((range) => formatAddressRange(parseAddressRange(range)))
   return {
     portals: [
@@ -78,13 +92,7 @@ export function stateOfOptions(options: ImageOptions): DesiredState {
         alias: '',
         groups: [defaultGroup],
         paths: ['optimized'],
-        luns: media.map((medium, lun) => ({
-          lun,
-          medium,
-          blockSizeBytes,
-          readOnly,
-          traits: defaultTraits,
-        })),
+        luns: units.map((unit, lun) => ({ lun, ...unit, traits: defaultTraits })),
         auth: null,
         access:
           addresses.length === 0
@@ -95,6 +103,7 @@ export function stateOfOptions(options: ImageOptions): DesiredState {
       },
     ],
     stateFolder: options.stateFolder === undefined ? null : normalize(options.stateFolder),
+    shards: options.shards ?? 1,
     limits: defaultLimits,
     log: { level: options.logLevel ?? 'info' },
   }

@@ -9,7 +9,7 @@ import { type Address, ISCSI_PORT, parseAddress } from '../address.ts'
 import { logLevels } from '../log-level.ts'
 import { parseSize } from '../size.ts'
 import { backoffSettings, type LimitSetting, limitSettings } from './limits.ts'
-import { defaultGroup, defaultPortal } from './state.ts'
+import { defaultGroup, defaultPortal, MAX_SHARDS, unitKinds } from './state.ts'
 
 /*
  * The shape of cygnet.yaml. Each setting's `title` says what is expected, in error messages and in editors; its
@@ -188,6 +188,13 @@ const lun = z
     size: size
       .describe('Creates a missing image with this size, sparse. Without it, the image must be there.')
       .optional(),
+    kind: z
+      .enum(unitKinds)
+      .meta({ title: `one of ${unitKinds.join(', ')}` })
+      .describe(
+        'What initiators see: a `disk`, or a drive with a CD or DVD in it, `cdrom`. Where nothing is said, files that end in `.iso` are discs, all else is a disk.',
+      )
+      .optional(),
     blockSize: z
       .literal([512, 4096])
       .meta({ title: '512 or 4096' })
@@ -327,6 +334,13 @@ export const configSchema = z
         'Folder for what disks remember beside their data, made where it is missing. Without it, each image has a file beside it, and block devices remember nothing.',
       )
       .optional(),
+    shards: z
+      .union([z.literal('auto'), integer(1, MAX_SHARDS)])
+      .meta({ title: `auto, or a whole number from 1 to ${MAX_SHARDS}` })
+      .describe(
+        'Processes that share the targets, so that several cores serve them; a target is served by one of them. `auto`: as many as there are cores.',
+      )
+      .default(1),
     discovery: z
       .strictObject({
         auth: auth.describe('CHAP: who may ask for targets. Without it, nobody is asked.').optional(),

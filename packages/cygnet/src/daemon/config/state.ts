@@ -1,3 +1,4 @@
+import { DISC_BLOCK_BYTES } from '../../scsi/mmc-address.ts'
 import type { SettableAccessState } from '../../scsi/target-port-groups.ts'
 import type { ChapAlgorithmName } from '../../session/auth/chap-algorithms.ts'
 import { matchesRange, parseAddressRange } from '../../target/address-range.ts'
@@ -22,6 +23,8 @@ export interface DesiredState {
   readonly targets: readonly TargetState[]
   /** Folder for what units remember beside their data; null: a file beside each image. */
   readonly stateFolder: string | null
+  /** Processes that share the targets; `auto`: one for each core. */
+  readonly shards: number | 'auto'
   readonly limits: LimitsState
   readonly log: { readonly level: LogLevel }
 }
@@ -69,14 +72,32 @@ export interface TargetState {
   readonly removed: boolean
 }
 
+/** What a LUN is to initiators. */
+export const unitKinds = ['disk', 'cdrom'] as const
+export type UnitKind = (typeof unitKinds)[number]
+
+/** What an image is where nobody says it. */
+export const kindOf = (path: string): UnitKind => (/\.iso$/i.test(path) ? 'cdrom' : 'disk')
+
 export interface LunState {
   /** 0..16383. */
   readonly lun: number
+  readonly kind: UnitKind
   readonly medium: MediumState
   readonly blockSizeBytes: BlockSize
   readonly readOnly: boolean
   readonly traits: TraitsState
 }
+
+/** A disc has blocks of its own size, and is only read. */
+export const formatOf = (
+  kind: UnitKind,
+  blockSizeBytes: BlockSize,
+  readOnly: boolean,
+): Pick<LunState, 'kind' | 'blockSizeBytes' | 'readOnly'> =>
+  kind === 'cdrom'
+    ? { kind, blockSizeBytes: DISC_BLOCK_BYTES, readOnly: true }
+    : { kind, blockSizeBytes, readOnly }
 
 /** What kind of disk initiators see. */
 export interface TraitsState {
@@ -183,6 +204,7 @@ function isLoopbackRange(text: string): boolean {
 /** The machine's own iSCSI port, for `serve IMAGE` and for a file that names no portal. */
 export const defaultPortal = '127.0.0.1:3260'
 export const defaultGroup = 1
+export const MAX_SHARDS = 64
 
 /**
  * The address that discovery reports, its port the listening one where it names none.
