@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { NodeDiskIO } from '../runtime/disk-io.ts'
 import { loadSystemCalls } from '../runtime/page-cache-io-calls.ts'
+import { stateOfOptions } from './config/options-state.ts'
 import { defaultTraits, type LunState, type MediumState } from './config/state.ts'
 import { closeDisks, openDisks } from './disks.ts'
 
@@ -13,7 +14,14 @@ after(() => rmSync(folder, { recursive: true }))
 const io = new NodeDiskIO(loadSystemCalls().calls)
 
 const lunsOf = (...media: MediumState[]): LunState[] =>
-  media.map((medium, lun) => ({ lun, medium, blockSizeBytes: 512, readOnly: false, traits: defaultTraits }))
+  media.map((medium, lun) => ({
+    lun,
+    kind: 'disk',
+    medium,
+    blockSizeBytes: 512,
+    readOnly: false,
+    traits: defaultTraits,
+  }))
 const fileOf = (path: string, createSizeBytes: number | null = null): MediumState => ({
   kind: 'file',
   path,
@@ -61,4 +69,20 @@ test('a disk of part of a block is not created', async () => {
   const disks = lunsOf(fileOf(path, 1000))
   await assert.rejects(openDisks(io, disks), { code: 'IMAGE_BLOCKS' })
   assert.equal(statSync(path, { throwIfNoEntry: false }), undefined)
+})
+
+test('an image of a disc is only read, in blocks of 2048 bytes, and not created', async () => {
+  const path = join(folder, 'disc.iso')
+  const [state] = stateOfOptions({ images: [path], createSizeBytes: 1 << 20 }).targets
+  const luns = state?.luns ?? []
+  await assert.rejects(openDisks(io, luns), { code: 'STORE_MISSING' })
+  writeFileSync(path, Buffer.alloc(3 * 512))
+  await assert.rejects(openDisks(io, luns), { code: 'IMAGE_BLOCKS', message: /2048-byte blocks/ })
+  writeFileSync(path, Buffer.alloc(4096))
+  // Two drives may have the same disc.
+  const disks = [...(await openDisks(io, luns)), ...(await openDisks(io, luns))]
+  for (const { kind, readOnly, blockSizeBytes, store } of disks) {
+    assert.deepEqual([kind, readOnly, blockSizeBytes, store.can.write], ['cdrom', true, 2048, false])
+  }
+  await closeDisks(disks)
 })

@@ -5,11 +5,12 @@ import type { DiskIO, OpenOptions } from '../store/disk-io.ts'
 import { openFileStore } from '../store/file.ts'
 import { MemoryStore } from '../store/memory.ts'
 import { type BlockSize, checkWholeBlocks } from './blocks.ts'
-import type { LunState, MediumState, TraitsState } from './config/state.ts'
+import type { LunState, MediumState, TraitsState, UnitKind } from './config/state.ts'
 
 /** An open disk. */
 export interface OpenDisk {
   readonly lun: number
+  readonly kind: UnitKind
   readonly blockSizeBytes: BlockSize
   readonly readOnly: boolean
   /** For people: the image's path. */
@@ -27,14 +28,14 @@ export interface OpenDisk {
 export async function openDisks(io: DiskIO, luns: readonly LunState[]): Promise<OpenDisk[]> {
   const open: OpenDisk[] = []
   try {
-    for (const { lun, medium, blockSizeBytes, readOnly, traits } of luns) {
+    for (const { lun, kind, medium, blockSizeBytes, readOnly, traits } of luns) {
       const name = medium.kind === 'memory' ? 'memory' : medium.path
       const wantedBytes = medium.kind === 'memory' ? medium.sizeBytes : medium.createSizeBytes
       if (wantedBytes !== null) checkWholeBlocks(`A new disk (${name})`, wantedBytes, blockSizeBytes)
       const store = new CheckerStore(await openStore(io, medium, readOnly))
       const { sizeBytes } = store.geometry
       const isReadOnly = readOnly || !store.can.write
-      open.push({ lun, blockSizeBytes, readOnly: isReadOnly, name, sizeBytes, medium, traits, store })
+      open.push({ lun, kind, blockSizeBytes, readOnly: isReadOnly, name, sizeBytes, medium, traits, store })
       checkWholeBlocks(name, sizeBytes, blockSizeBytes)
     }
     return open

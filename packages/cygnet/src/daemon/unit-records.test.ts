@@ -18,6 +18,7 @@ const identity = unitIdentity('iqn.2026-11.test:disk', 0)
 
 const diskOn = (medium: MediumState): OpenDisk => ({
   lun: 0,
+  kind: 'disk',
   blockSizeBytes: 512,
   readOnly: false,
   name: medium.kind === 'file' ? medium.path : 'memory',

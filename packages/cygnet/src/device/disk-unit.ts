@@ -50,7 +50,7 @@ export interface DiskUnitOptions {
   readonly pool: BufferPool
   readonly identity: UnitIdentity
   /** Default 512. */
-  readonly blockSizeBytes?: 512 | 4096
+  readonly blockSizeBytes?: 512 | 2048 | 4096
   /** Refuse writes. Also where the store cannot write. Default false. */
   readonly readOnly?: boolean
   /** Start with WCE = 1 where the store has a volatile cache; otherwise every write is on stable storage. Default true. */

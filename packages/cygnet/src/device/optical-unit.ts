@@ -5,7 +5,7 @@ import { DISC_BLOCK_BYTES } from '../scsi/mmc-address.ts'
 import type { SenseData } from '../scsi/sense.ts'
 import { SenseKey } from '../scsi/sense.ts'
 import type { Nexus, ScsiTask } from '../scsi/task.ts'
-import type { BackingStore } from '../store/backing-store.ts'
+import type { BackingStore, StoreError } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
 import type { TableEntry } from './command-table.ts'
 import { CommandFlag, CommandTable } from './command-table.ts'
@@ -100,6 +100,20 @@ export class OpticalUnit extends DeviceServer {
         reportOpcodes: reportSupportedOperationCodes(() => this.table),
       }),
     )
+  }
+
+  get blockSizeBytes(): number {
+    return this.#medium.blockBytes
+  }
+
+  /** Capacity in logical blocks. */
+  get blocks(): number {
+    return this.#medium.blocks
+  }
+
+  /** As for a disk; a disc never grows. */
+  remeasure(done: (error: StoreError | undefined, hasGrown: boolean) => void): void {
+    done(undefined, false)
   }
 
   protected mayUseAca(nexus: Nexus): boolean {

@@ -83,15 +83,15 @@ describe('any CDBs to a drive', () => {
         drive.unit.attachNexus(other)
         const submitted: ScsiTask[] = []
         for (const one of events) {
-          if (one.kind === 'reset') drive.unit.reset(() => undefined)
-          else if (one.kind === 'fail') store.failNext = { call: 'read', error: { failure: 'medium' } }
-          else if (one.kind === 'detach') {
-            drive.unit.detachNexus(other, 'nexus-loss')
-            drive.unit.attachNexus(other)
-          } else {
+          if (one.kind === 'submit') {
             const dataOut = pattern(one.dataBytes, one.cdb[0])
             const options = { attribute: one.attribute, dataOut, dataInLimitBytes: one.limitBytes }
             submitted.push(drive.submit(one.cdb, options, one.nexus === 0 ? drive.nexus : other))
+          } else if (one.kind === 'reset') drive.unit.reset(() => undefined)
+          else if (one.kind === 'fail') store.failNext = { call: 'read', error: { failure: 'medium' } }
+          else {
+            drive.unit.detachNexus(other, 'nexus-loss')
+            drive.unit.attachNexus(other)
           }
         }
         // What an ACA condition holds back.

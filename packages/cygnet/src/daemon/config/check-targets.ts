@@ -6,6 +6,7 @@ import { errorAt, errorAtKey, type Finding, warningAt } from './finding.ts'
 import type { Path } from './problem.ts'
 import type { SoundPart } from './prune.ts'
 import { type LunConfig, type RuleConfig, remedyOf, type TargetConfig } from './schema.ts'
+import { kindOf } from './state.ts'
 
 /** What is wrong with targets although each of their settings fits the schema. */
 export function checkTargets(part: SoundPart): Finding[] {
@@ -124,6 +125,8 @@ function checkLun(part: SoundPart, key: string, lun: LunConfig, path: Path): Fin
     const remedy = 'write the size behind memory, and remove size'
     findings.push(errorAtKey([...path, 'size'], { expected: 'size with file only', found: 'memory', remedy }))
   }
+  const isDisc = (lun.kind ?? kindOf(lun.file ?? '')) === 'cdrom'
+  if (isDisc) findings.push(...checkDisc(lun, path))
   for (const name of ['memory', 'size'] as const) {
     const sizeBytes = lun[name]
     if (sizeBytes === undefined || sizeBytes % lun.blockSize === 0) continue
@@ -143,12 +146,29 @@ function checkLun(part: SoundPart, key: string, lun: LunConfig, path: Path): Fin
     }
     findings.push(errorAt([...path, 'physicalBlockSize'], finding))
   }
-  if (lun.readOnly && lun.size !== undefined) {
+  if (lun.readOnly && lun.size !== undefined && !isDisc) {
     const remedy = 'remove size, or remove readOnly for the first start'
     const found = 'a disk that is created and never written'
     findings.push(warningAt([...path, 'size'], { expected: 'an image that is there', found, remedy }))
   }
   return findings
+}
+
+/** A disc is an image that is there, with a format of its own. */
+function checkDisc(lun: LunConfig, path: Path): Finding[] {
+  const wrong = {
+    memory: lun.memory !== undefined,
+    size: lun.size !== undefined,
+    blockSize: lun.blockSize !== 512,
+    physicalBlockSize: lun.physicalBlockSize !== undefined,
+    encrypted: lun.encrypted,
+  }
+  const why = lun.kind === undefined ? 'remove it, or write kind: disk' : 'remove it'
+  return Object.entries(wrong).flatMap(([name, isWrong]) => {
+    if (!isWrong) return []
+    const found = `${name} of a CD or DVD`
+    return [errorAtKey([...path, name], { expected: 'settings of a disc', found, remedy: why })]
+  })
 }
 
 function wholeBlocksRemedy(sizeBytes: number, { blockSize }: LunConfig): string {

@@ -152,6 +152,15 @@ const cases: Readonly<Record<string, readonly [yaml: string, message: RegExp][]>
     [luns('▸0: { file: a.img, memory: 1M }'), /found both: keep one/],
     [luns('0: { memory: 1M, ▸size: 1M }'), /size with file only/],
     [luns('0: { file: a.img, size: ▸1M, readOnly: true }'), /warning.*created and never written/],
+    [luns('0: { file: a.img, kind: ▸tape }'), /one of disk, cdrom, found "tape"/],
+    [
+      luns('0: { file: a.ISO, ▸size: 1M }'),
+      /settings of a disc, found size of a CD or DVD: remove it, or write kind: disk/,
+    ],
+    [luns('0: { ▸memory: 1M, kind: cdrom }'), /found memory of a CD or DVD: remove it\./],
+    [luns('0: { file: a.iso, ▸blockSize: 4096 }'), /found blockSize of a CD or DVD/],
+    [luns('0: { file: a.iso, ▸physicalBlockSize: 4096 }'), /found physicalBlockSize/],
+    [luns('0: { file: a.iso, ▸encrypted: true }'), /found encrypted/],
     [`targets:\n  ▸${name}: {}\n`, /at least one LUN, found none: add luns/],
     [`targets:\n  ${name}:\n    ▸luns: {}\n`, /at least one LUN, found none: add luns/],
     [

@@ -9,6 +9,7 @@ import { logLevels } from '../log-level.ts'
 import { loadConfig } from './load.ts'
 import { scratchFolder } from './marked.test-helper.ts'
 import { DEFAULT_TARGET, type ImageOptions, stateOfOptions } from './options-state.ts'
+import { unitKinds } from './state.ts'
 
 const folder = scratchFolder()
 
@@ -25,7 +26,12 @@ function fileOf(options: ImageOptions): string {
     memoryBytes,
   } = options
   const format = { blockSize: options.blockSizeBytes, readOnly: options.readOnly }
-  const disks: object[] = options.images.map((file) => ({ file, size: createSizeBytes, ...format }))
+  const { kind } = options
+  const disks: object[] = options.images.map((file) => {
+    const isDisc = kind === undefined ? file.endsWith('.iso') : kind === 'cdrom'
+    // A disc has neither size nor format of its own.
+    return isDisc ? { file, kind } : { file, kind, size: createSizeBytes, ...format }
+  })
   if (memoryBytes !== undefined) disks.push({ memory: memoryBytes, ...format })
   const usesPortal = listen !== undefined || advertise !== undefined
   return stringify({
@@ -58,10 +64,11 @@ const address = fc.record(
 const size = fc.integer({ min: 1, max: 1 << 20 }).map((blocks) => blocks * 4096)
 const options = fc.record(
   {
-    images: fc.array(fc.constantFrom('/srv/a.img', '/srv/x/../b.img', '/dev/sdb'), {
+    images: fc.array(fc.constantFrom('/srv/a.img', '/srv/x/../b.img', '/dev/sdb', '/srv/c.iso'), {
       minLength: 1,
       maxLength: 4,
     }),
+    kind: fc.constantFrom(...unitKinds),
     createSizeBytes: size,
     memoryBytes: size,
     listen: address,
