@@ -75,7 +75,14 @@ test('the initiator: the programs', async () => {
     await printed(discovery),
     ['db', 'demo'].map((name) => `iqn.2026-11.dev.example:${name} 127.0.0.1 ${port} 1048576\n`).join(''),
   )
-  assert.equal(await printed(`${execute}\nconsole.log(status, sense.length, dataInBytes)\n`), '0 0 4096\n')
+  // A unit attention, as the guide says: sent again, the command is carried out.
+  const again = execute.slice(execute.indexOf('await session.execute('))
+  assert.equal(
+    await printed(
+      `${execute}\nconst second = ${again}\nconsole.log(status, second.status, second.dataInBytes)\n`,
+    ),
+    '2 0 4096\n',
+  )
   // Its portals are those of a network that is not here.
   assert.match(paths, /paths: 'discover'/)
 })
