@@ -1,7 +1,6 @@
 import { networkInterfaces } from 'node:os'
 import { type Address, formatAddress, ISCSI_PORT, isWildcard } from '../daemon/address.ts'
-import type { RunningPortal, RunningServer } from '../daemon/server.ts'
-import type { OpenTarget } from '../daemon/targets.ts'
+import type { RunningPortal, RunningServer, ServedTarget } from '../daemon/server.ts'
 import { formatSize } from '../daemon/size.ts'
 
 /** What to type on Linux, Windows and QEMU to use the disks, ending in lines that programs can look for. */
@@ -52,7 +51,7 @@ The portal speaks TLS. Where the initiator does not, run this beside it (more in
 const lines = (items: readonly string[], line: (item: string) => string): string =>
   items.map((item) => `  ${line(item)}`).join('\n')
 
-function describeTarget({ state, disks }: OpenTarget, portals: readonly RunningPortal[]): string {
+function describeTarget({ state, disks }: ServedTarget, portals: readonly RunningPortal[]): string {
   const addresses = portals
     .filter((portal) => state.groups.includes(portal.state.group))
     .map(({ address }) => formatAddress(address))

@@ -1,6 +1,7 @@
 import type { BufferPool } from '../base/pool.ts'
 import { systemClock } from '../runtime/clock.ts'
-import type { ConnectionLimits } from '../runtime/connection-limits.ts'
+import type { ConnectionRegister } from '../runtime/connection-limits.ts'
+import type { Handover } from '../runtime/shard-login.ts'
 import { TcpServer } from '../runtime/tcp-server.ts'
 import { TlsPortal } from '../runtime/tls.ts'
 import type { MemoryBudget } from '../session/target-role/memory-budget.ts'
@@ -19,15 +20,27 @@ export interface PortalSurroundings {
   readonly limits: TargetLimits
   readonly budget: MemoryBudget
   readonly counters: RecoveryCounters
-  readonly connectionLimits: ConnectionLimits
-  readonly connectionLog: ConnectionLog
+  readonly connectionLimits: ConnectionRegister
+  readonly connectionLog: Pick<ConnectionLog, 'record' | 'recordTls'>
+}
+
+/** What a portal does together with other processes. */
+export interface PortalOfMany {
+  /** It accepts for others, too. */
+  readonly handover?: Handover
+  /** Another process accepts for it: where that listens. It never listens itself, and needs no TLS. */
+  readonly acceptor?: { readonly endpoint: string }
 }
 
 /**
  * A portal of the settings, not listening yet.
  * @throws {CygnetError} TLS_FILE, TLS_PSK, TLS_OPTIONS
  */
-export function newPortal(state: PortalState, shared: PortalSurroundings): TcpServer {
+export function newPortal(
+  state: PortalState,
+  shared: PortalSurroundings,
+  { handover, acceptor }: PortalOfMany = {},
+): TcpServer {
   const { node, pool, limits, budget, counters, connectionLimits, connectionLog } = shared
   const { listen, advertise, group, moved, tls } = state
   const server: TcpServer = new TcpServer({
@@ -35,7 +48,7 @@ export function newPortal(state: PortalState, shared: PortalSurroundings): TcpSe
     port: listen.port,
     host: node.addPortal({
       group,
-      endpoint: () => server.endpoint,
+      endpoint: () => acceptor?.endpoint ?? server.endpoint,
       ...(advertise && { advertise: formatAddress(advertise) }),
       ...(moved && { moved: movedTo(moved) }),
     }),
@@ -45,13 +58,17 @@ export function newPortal(state: PortalState, shared: PortalSurroundings): TcpSe
     counters,
     connectionLimits,
     clock: systemClock,
-    ...(tls && { tls: tlsPortal(tls, connectionLog) }),
+    ...(tls && !acceptor && { tls: tlsPortal(tls, connectionLog) }),
+    ...(handover && { handover }),
     onEvent: (peerAddress, event) => connectionLog.record(peerAddress, event),
   })
   return server
 }
 
-const tlsPortal = ({ certificate, clientCaFile, psk }: TlsState, log: ConnectionLog): TlsPortal =>
+const tlsPortal = (
+  { certificate, clientCaFile, psk }: TlsState,
+  log: PortalSurroundings['connectionLog'],
+): TlsPortal =>
   new TlsPortal(
     { ...certificate, ...(clientCaFile !== null && { clientCaFile }), psk },
     (peerAddress, event) => log.recordTls(peerAddress, event),

@@ -9,6 +9,14 @@ export interface LimitedConnection {
   evict(reason: string): void
 }
 
+/** Knows of every connection, and decides whether one more may come. */
+export interface ConnectionRegister {
+  /** Why a connection from this address is refused; undefined: it may come, once `add` has been called with it. */
+  refusal(address: string): string | undefined
+  add(connection: LimitedConnection): void
+  remove(connection: LimitedConnection): void
+}
+
 export interface ConnectionLimitValues {
   /** Connections in all. */
   readonly connections: number
@@ -28,7 +36,7 @@ export const defaultConnectionLimits: ConnectionLimitValues = {
  * takes the place of the one that has been at it for longest, and where all places are taken, a login or a discovery
  * session makes room: neither silent connections nor discovery keep anybody out.
  */
-export class ConnectionLimits {
+export class ConnectionLimits implements ConnectionRegister {
   readonly #limits: ConnectionLimitValues
   /** In order of arrival. */
   readonly #connections = new Set<LimitedConnection>()
@@ -37,7 +45,6 @@ export class ConnectionLimits {
     this.#limits = limits
   }
 
-  /** Why a connection from this address is refused; undefined: it may come, once `add` has been called with it. */
   refusal(address: string): string | undefined {
     const { connections, connectionsPerAddress } = this.#limits
     const open = [...this.#connections]

@@ -41,6 +41,14 @@ export class ReceiveSegments {
     }
   }
 
+  /** For bytes that somebody else has read: the current segment may be where the socket reads to just now. */
+  replay(bytes: Uint8Array): void {
+    const segment = this.#pool.take(bytes.length)
+    segment.bytes.set(bytes)
+    this.#received(segment, 0, bytes.length)
+    segment.release()
+  }
+
   /** Nothing more comes. */
   close(): void {
     if (this.#isClosed) return

@@ -18,6 +18,7 @@ export class SocketReader {
   /** The socket to use from here on. */
   readonly socket: Socket
   readonly #segments: ReceiveSegments
+  readonly #copyIn = (chunk: Buffer): void => this.#segments.copyIn(chunk)
 
   /** `accepted`: as a server's `connection` event gave it, paused. `segmentBytes`: size of the segments. */
   constructor(accepted: Socket, pool: BufferPool, segmentBytes: number, received: Received) {
@@ -30,6 +31,17 @@ export class SocketReader {
     this.#segments.segmentBytes = lengthBytes
   }
 
+  /** Hands on bytes that were received before the socket came here. */
+  replay(bytes: Uint8Array): void {
+    this.#segments.replay(bytes)
+  }
+
+  /** The socket is left to somebody else, paused; `close` comes later, not from within a callback of its. */
+  detach(): void {
+    this.socket.pause()
+    this.socket.off('data', this.#copyIn)
+  }
+
   /** The socket is closed: nothing more comes. */
   close(): void {
     this.#segments.close()
@@ -39,7 +51,7 @@ export class SocketReader {
     const owner = accepted as HandleOwner
     const handle = owner._handle
     if (!handle || accepted instanceof TLSSocket) {
-      accepted.on('data', (chunk: Buffer) => this.#segments.copyIn(chunk))
+      accepted.on('data', this.#copyIn)
       accepted.resume()
       return accepted
     }

@@ -1,12 +1,14 @@
 import type { Socket } from 'node:net'
-import type { Clock } from '../base/clock.ts'
+import type { Clock, Instant } from '../base/clock.ts'
 import type { BufferPool } from '../base/pool.ts'
 import type { TargetLimits } from '../session/limits.ts'
 import type { MemoryBudget } from '../session/target-role/memory-budget.ts'
 import type { RecoveryCounters } from '../session/recovery-counters.ts'
 import { type ConnectionEvent, TargetConnection } from '../session/target-role/target-connection.ts'
 import type { TargetHost } from '../session/target-role/target-host.ts'
+import { addressOf } from '../target/access.ts'
 import type { LimitedConnection } from './connection-limits.ts'
+import { type HandedConnection, type Handover, type LoginRoute, withoutFirst } from './shard-login.ts'
 import { SocketReader } from './socket-reader.ts'
 import { explainTransportError, TLS_HANDSHAKE_RECORD, TLS_ON_PLAIN_PORTAL } from './tls-errors.ts'
 
@@ -31,6 +33,8 @@ export interface TcpConnectionOptions {
   /** Of the whole server. */
   readonly counters: RecoveryCounters
   readonly clock: Clock
+  /** Where other processes serve some of the targets. */
+  readonly handover?: Handover
   readonly onEvent: (connection: TcpConnection, event: ConnectionEvent) => void
   readonly onClosed: (connection: TcpConnection) => void
 }
@@ -51,11 +55,13 @@ export const formatEndpoint = (address: string | undefined, port: number | undef
 export class TcpConnection implements LimitedConnection {
   readonly protocol: TargetConnection
   readonly peerAddress: string
+  readonly localAddress: string
   /** IP address of the peer. */
   readonly address: string
   readonly #options: TcpConnectionOptions
   readonly #reader: SocketReader
   readonly #socket: Socket
+  readonly #acceptedAt: Instant
   #timer: NodeJS.Timeout | undefined
   #armedFor: number | undefined
   #flushScheduled = false
@@ -63,21 +69,30 @@ export class TcpConnection implements LimitedConnection {
   #isFirst = true
   #ended = false
   #paused = false
+  /** Until the login is over, where there is a handover. */
+  #route: LoginRoute | undefined
+  /** What a handed connection skips of its output. */
+  #answeredBytes: number
 
-  constructor(accepted: Socket, options: TcpConnectionOptions) {
+  /** `handed`: another process has accepted it. */
+  constructor(accepted: Socket, options: TcpConnectionOptions, handed?: HandedConnection) {
     const { pool, clock } = options
     this.#options = options
-    this.peerAddress = formatEndpoint(accepted.remoteAddress, accepted.remotePort)
-    this.address = plainAddress(accepted.remoteAddress)
+    this.#acceptedAt = clock.now()
+    this.#route = options.handover?.newRoute(options.host)
+    this.#answeredBytes = handed?.answeredBytes ?? 0
+    this.peerAddress = handed?.peerAddress ?? formatEndpoint(accepted.remoteAddress, accepted.remotePort)
+    this.localAddress = handed?.localAddress ?? formatEndpoint(accepted.localAddress, accepted.localPort)
+    this.address = addressOf(this.peerAddress)
     this.protocol = new TargetConnection({
-      host: options.host,
+      host: this.#route?.host ?? options.host,
       pool,
       limits: options.limits,
       budget: options.budget,
       counters: options.counters,
       peerAddress: this.peerAddress,
-      localAddress: formatEndpoint(accepted.localAddress, accepted.localPort),
-      now: clock.now(),
+      localAddress: this.localAddress,
+      now: clock.now() - (handed?.ageMs ?? 0),
       wake: () => this.#schedule(),
     })
     this.#reader = new SocketReader(accepted, pool, LOGIN_SEGMENT_BYTES, (segment, start, end) => {
@@ -89,9 +104,11 @@ export class TcpConnection implements LimitedConnection {
         }
       }
       this.#receiving = true
+      if (this.#route !== undefined) this.#record(this.#route, segment.bytes.subarray(start, end))
       this.protocol.receive(segment, start, end, clock.now())
       this.#receiving = false
-      this.#flush()
+      if (this.#route?.elsewhere === undefined) this.#flush()
+      else this.#handOver(this.#route.elsewhere, this.#route.received)
     })
     const socket = this.#reader.socket
     this.#socket = socket
@@ -102,6 +119,7 @@ export class TcpConnection implements LimitedConnection {
     socket.on('close', () => this.#closed())
     socket.on('drain', () => this.#flush())
     this.#arm()
+    if (handed) this.#reader.replay(handed.received)
   }
 
   get isLoggingIn(): boolean {
@@ -152,6 +170,7 @@ export class TcpConnection implements LimitedConnection {
     const out = protocol.newTransmitVector()
     protocol.pollTransmit(out)
     const { chunks } = out
+    if (this.#answeredBytes > 0) this.#answeredBytes = withoutFirst(chunks, this.#answeredBytes)
     if (chunks.length === 0 || this.#socket.destroyed) {
       out.release()
       return
@@ -175,7 +194,10 @@ export class TcpConnection implements LimitedConnection {
 
   #drainEvents(): void {
     for (let event = this.protocol.pollEvent(); event; event = this.protocol.pollEvent()) {
-      if (event.kind === 'logged-in') this.#reader.segmentBytes = SEGMENT_BYTES
+      if (event.kind === 'logged-in') {
+        this.#reader.segmentBytes = SEGMENT_BYTES
+        this.#route = undefined
+      }
       this.#options.onEvent(this, event)
     }
   }
@@ -196,6 +218,39 @@ export class TcpConnection implements LimitedConnection {
     )
     // What is kept of a lost connection keeps no process.
     if (this.#socket.closed) this.#timer.unref()
+  }
+
+  #record(route: LoginRoute, bytes: Uint8Array): void {
+    if (!route.record(bytes)) this.protocol.drop('no target was named in so many bytes of login requests')
+  }
+
+  /** What the engine made of the login is forgotten: whoever takes the connection begins anew. */
+  #handOver(targetName: string, received: Uint8Array): void {
+    this.#ended = true
+    this.#reader.detach()
+    this.protocol.drop('handed over')
+    while (this.protocol.pollEvent());
+    this.#arm()
+    // Not within the socket's own callback.
+    setImmediate(() => {
+      const socket = this.#socket
+      this.#reader.close()
+      this.#options.onClosed(this)
+      if (socket.destroyed) return
+      // Nobody waits for answers that are not taken: some would be lost on the way.
+      if (socket.writableLength > 0) socket.destroy()
+      else {
+        this.#options.handover?.take({
+          socket,
+          targetName,
+          peerAddress: this.peerAddress,
+          localAddress: this.localAddress,
+          received,
+          answeredBytes: socket.bytesWritten,
+          ageMs: this.#options.clock.now() - this.#acceptedAt,
+        })
+      }
+    })
   }
 
   /** The protocol is done with this connection. */

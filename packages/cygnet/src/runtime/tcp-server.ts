@@ -1,7 +1,8 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { CygnetError } from '../base/errors.ts'
 import type { ConnectionEvent } from '../session/target-role/target-connection.ts'
-import type { ConnectionLimits } from './connection-limits.ts'
+import type { ConnectionRegister } from './connection-limits.ts'
+import type { HandedConnection } from './shard-login.ts'
 import { formatEndpoint, plainAddress, TcpConnection, type TcpConnectionOptions } from './tcp-connection.ts'
 import type { TlsPortal } from './tls.ts'
 
@@ -11,7 +12,7 @@ export interface TcpServerOptions extends Omit<TcpConnectionOptions, 'onEvent' |
   /** 0..65535; 0: the system picks one. */
   readonly port: number
   /** Shared by all portals. */
-  readonly connectionLimits: ConnectionLimits
+  readonly connectionLimits: ConnectionRegister
   /** Where connections have to be TLS ones. */
   readonly tls?: TlsPortal
   readonly onEvent: (peerAddress: string, event: ConnectionEvent) => void
@@ -70,6 +71,11 @@ export class TcpServer {
     })
   }
 
+  /** A connection that another process has accepted for this portal. */
+  adopt(handed: HandedConnection): TcpConnection {
+    return this.#connect(handed.socket, handed)
+  }
+
   /** Takes no new connections; those that are there go on. */
   stopListening(): void {
     this.#server.close()
@@ -113,17 +119,19 @@ export class TcpServer {
     return true
   }
 
-  #connect(socket: Socket): void {
+  #connect(socket: Socket, handed?: HandedConnection): TcpConnection {
     const { connectionLimits, onEvent } = this.#options
-    const accepted = new TcpConnection(socket, {
+    const options: TcpConnectionOptions = {
       ...this.#options,
       onEvent: (connection, event) => onEvent(connection.peerAddress, event),
       onClosed: (connection) => {
         this.#connections.delete(connection)
         connectionLimits.remove(connection)
       },
-    })
+    }
+    const accepted = new TcpConnection(socket, options, handed)
     this.#connections.add(accepted)
     connectionLimits.add(accepted)
+    return accepted
   }
 }

@@ -19,6 +19,18 @@ export class Secrets {
     return secret
   }
 
+  /** All of them, for another process. */
+  entries(): [key: string, secret: Uint8Array][] {
+    return [...this.#secrets]
+  }
+
+  /** What `entries` of another process gave. */
+  static from(entries: readonly (readonly [key: string, secret: Uint8Array])[]): Secrets {
+    const secrets = new Secrets()
+    for (const [key, secret] of entries) secrets.#secrets.set(key, secret)
+    return secrets
+  }
+
   add(source: SecretSource, secret: Uint8Array): void {
     this.#secrets.set(JSON.stringify(source), secret)
   }
