@@ -40,6 +40,7 @@ export const debianPackages = {
   tshark: 'tshark',
   fio: 'fio',
   cmp: 'diffutils',
+  xorriso: 'xorriso',
   cpio: 'cpio',
   modprobe: 'kmod',
   bc: 'bc',
