@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as fc from 'fast-check'
 import { blockCdb, cdbControlAt } from '../scsi/cdb.ts'
-import { set16, set32, set64 } from '../scsi/fields.ts'
 import { Opcode } from '../scsi/opcodes.ts'
 import { ScsiStatus } from '../scsi/status.ts'
 import type { ScsiTask } from '../scsi/task.ts'
@@ -11,110 +10,8 @@ import { cdbOf, nexusNamed, pattern, TestDisk } from './disk.test-helper.ts'
 
 const BLOCKS = 48
 
-type Action =
-  | { readonly kind: 'read' | 'unmap'; readonly lba: number; readonly blocks: number; readonly form: number }
-  | {
-      readonly kind: 'write' | 'same' | 'compare' | 'or'
-      readonly lba: number
-      readonly blocks: number
-      readonly form: number
-      readonly seed: number
-    }
-
-const place = { lba: fc.nat(BLOCKS - 1), blocks: fc.integer({ min: 1, max: 12 }), form: fc.nat(3) }
-const action: fc.Arbitrary<Action> = fc.oneof(
-  fc.record({ kind: fc.constantFrom('read' as const, 'unmap' as const), ...place }),
-  fc.record({
-    kind: fc.constantFrom('write' as const, 'same' as const, 'compare' as const, 'or' as const),
-    seed: fc.nat(9),
-    ...place,
-  }),
-)
-
 const READS = [Opcode.read6, Opcode.read10, Opcode.read12, Opcode.read16] as const
 const WRITES = [Opcode.write6, Opcode.write10, Opcode.write12, Opcode.write16] as const
-
-function unmapOf(lba: number, blocks: number): { cdb: Uint8Array; dataOut: Uint8Array } {
-  const dataOut = new Uint8Array(24)
-  set16(dataOut, 2, 16)
-  set64(dataOut, 8, lba)
-  set32(dataOut, 16, blocks)
-  const cdb = new Uint8Array(10)
-  cdb[0] = Opcode.unmap
-  cdb[8] = 24
-  return { cdb, dataOut }
-}
-
-/** Runs one action on the disk and on the array that says what the disk should hold. */
-function step(disk: TestDisk, model: Uint8Array, { kind, lba, form, ...rest }: Action): void {
-  const size = disk.blockBytes
-  const blocks = Math.min(rest.blocks, BLOCKS - lba)
-  const from = lba * size
-  const end = from + blocks * size
-  const seed = 'seed' in rest ? rest.seed : 0
-  const good = (outcome: { status: number }): void => assert.equal(outcome.status, ScsiStatus.good, kind)
-  switch (kind) {
-    case 'read':
-      assert.deepEqual(
-        disk.run(blockCdb(READS[form] ?? READS[0], lba, blocks)).data,
-        model.subarray(from, end),
-      )
-      break
-    case 'unmap': {
-      const { cdb, dataOut } = unmapOf(lba, blocks)
-      good(disk.run(cdb, { dataOut }))
-      model.fill(0, from, end)
-      break
-    }
-    case 'write': {
-      const data = pattern(blocks * size, seed)
-      good(disk.run(blockCdb(WRITES[form] ?? WRITES[0], lba, blocks), { dataOut: data }))
-      model.set(data, from)
-      break
-    }
-    case 'same': {
-      const block = seed === 0 ? new Uint8Array(size) : pattern(size, seed)
-      const opcode = form % 2 === 0 ? Opcode.writeSame10 : Opcode.writeSame16
-      good(disk.run(blockCdb(opcode, lba, blocks, form >= 2 ? 0x08 : 0), { dataOut: block }))
-      for (let at = from; at < end; at += size) model.set(block, at)
-      break
-    }
-    case 'compare': {
-      const dataOut = new Uint8Array(2 * blocks * size)
-      dataOut.set(model.subarray(from, end))
-      dataOut.set(pattern(blocks * size, seed), blocks * size)
-      if (form === 0) dataOut[0] = (dataOut[0] ?? 0) ^ 1
-      const cdb = blockCdb(Opcode.compareAndWrite, lba, blocks)
-      const outcome = disk.run(cdb, { dataOut })
-      assert.equal(outcome.status, form === 0 ? ScsiStatus.checkCondition : ScsiStatus.good)
-      if (form !== 0) model.set(pattern(blocks * size, seed), from)
-      break
-    }
-    case 'or': {
-      const data = pattern(blocks * size, seed)
-      good(disk.run(blockCdb(Opcode.orWrite16, lba, blocks), { dataOut: data }))
-      for (const [i, byte] of data.entries()) model[from + i] = (model[from + i] ?? 0) | byte
-      break
-    }
-  }
-}
-
-describe('a disk as an array of bytes', () => {
-  for (const blockSizeBytes of [512, 4096] as const) {
-    it(`of ${blockSizeBytes}-byte blocks holds what was last written`, () => {
-      fc.assert(
-        fc.property(fc.array(action, { maxLength: 40 }), (actions) => {
-          const disk = new TestDisk(BLOCKS, { blockSizeBytes })
-          const model = new Uint8Array(BLOCKS * blockSizeBytes)
-          for (const one of actions) step(disk, model, one)
-          assert.ok(Buffer.compare(disk.store.bytes, model) === 0)
-          assert.equal(disk.pool.inUse, 0)
-        }),
-        { numRuns: 60 },
-      )
-    })
-  }
-})
 
 const opcodes = fc.oneof(fc.constantFrom(...Object.values(Opcode)), fc.nat(255))
 // Mostly zeroes: otherwise nearly every CDB would fail at its first reserved bit.
