@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { test } from 'node:test'
+import { TestCertificates } from '../../packages/cygnet/src/runtime/tls-certificates.test-helper.ts'
 import { peerPath, requirePeers } from '../support/peer.ts'
 import { exitOf, freePort, run, runOk, Scratch } from '../support/scratch.ts'
 import { Seeded } from '../support/seeded.ts'
@@ -191,6 +192,51 @@ test('over TCP, read-only, in front of tgt', { timeout: TIMEOUT_MS }, async (t) 
   const written = await run(peerPath('nbdcopy'), [image, url])
   assert.notEqual(written.code, 0)
   assert.doesNotMatch(output.stderr, /"level":"error"/)
+})
+
+test('libnbd by TLS, with certificates and with a pre-shared key', { timeout: TIMEOUT_MS }, async (t) => {
+  if (!requirePeers(t, 'nbdinfo', 'nbdcopy', 'cmp')) return
+  const scratch = new Scratch(t)
+  const image = scratch.path('image')
+  randomImage(image, 16 * MIB)
+  const target = await startCygnet(scratch, { images: [scratch.path('lun.img')], size: '16M' })
+  const certificates = new TestCertificates()
+  t.after(() => certificates.remove())
+  // Under the names that libnbd and QEMU look for.
+  const ca = certificates.ca('ca-cert')
+  renameSync(ca.certFile, certificates.path('ca-cert.pem'))
+  const signer = { ...ca, certFile: certificates.path('ca-cert.pem') }
+  const own = certificates.issue('server', signer, { altNames: 'IP:127.0.0.1' })
+  const client = certificates.issue('client', signer)
+  renameSync(client.certFile, certificates.path('client-cert.pem'))
+  renameSync(client.keyFile, certificates.path('client-key.pem'))
+  const psk = certificates.path('psk')
+  writeFileSync(psk, `alice:${'5a'.repeat(32)}\n`, { mode: 0o600 })
+
+  for (const [what, options, login, parameters] of [
+    [
+      'certificates',
+      ['--nbd-cert', own.certFile, '--nbd-key', own.keyFile, '--nbd-client-ca', signer.certFile],
+      '',
+      `tls-certificates=${certificates.folder}`,
+    ],
+    ['a pre-shared key', ['--nbd-psk-file', psk], 'alice@', `tls-psk-file=${psk}`],
+  ] as const) {
+    await t.test(what, async () => {
+      const port = await freePort()
+      const { url, child } = await attach(scratch, target.url(), `127.0.0.1:${port}`, ...options)
+      assert.equal(url, `nbds://127.0.0.1:${port}/`)
+      const secure = `nbds://${login}127.0.0.1:${port}/?${parameters}`
+      const { stdout } = await runOk(peerPath('nbdinfo'), ['--json', secure])
+      assert.equal((JSON.parse(stdout) as { TLS: boolean }).TLS, true)
+      await runOk(peerPath('nbdcopy'), ['--connections=4', '--flush', image, secure])
+      await runOk(peerPath('nbdcopy'), [secure, scratch.path('back')])
+      await runOk(peerPath('cmp'), [image, scratch.path('back')])
+      assert.notEqual((await run(peerPath('nbdinfo'), [`nbd://127.0.0.1:${port}/`])).code, 0)
+      child.kill('SIGTERM')
+      await exitOf(child)
+    })
+  }
 })
 
 test('a file system on a LUN, through nbdfuse', { timeout: TIMEOUT_MS }, async (t) => {

@@ -9,6 +9,7 @@ import type { ScsiDisk } from '../initiator/scsi-disk.ts'
 import { type NbdAddress, NBD_PORT } from '../nbd/nbd-url.ts'
 import type { NbdServerEvent } from '../nbd/server-connection.ts'
 import { formatNbdAddress, NbdServer } from '../runtime/nbd-server.ts'
+import type { TlsPortalOptions } from '../runtime/tls.ts'
 import { createLog } from './log.ts'
 import { withLunOptions, wholeNumber } from './lun-options.ts'
 import { type LunOptions, openLun } from './open-device.ts'
@@ -19,6 +20,10 @@ interface AttachOptions extends LunOptions {
   readonly exportName: string
   readonly readOnly?: true
   readonly maxConnections: number
+  readonly nbdCert?: string
+  readonly nbdKey?: string
+  readonly nbdClientCa?: string
+  readonly nbdPskFile?: string
   readonly logLevel: LogLevel
 }
 
@@ -33,6 +38,10 @@ export function attachCommand(): Command {
     .option('--export-name <NAME>', 'the name of the export; clients that give none get it too', '')
     .option('--read-only', 'refuse every write')
     .option('--max-connections <N>', 'clients at once', wholeNumber(1, 1024), 16)
+    .option('--nbd-cert <FILE>', 'clients must use TLS 1.3, and this is the certificate, PEM')
+    .option('--nbd-key <FILE>', 'its private key, PEM')
+    .option('--nbd-client-ca <FILE>', "the CA that must have signed clients' certificates, PEM")
+    .option('--nbd-psk-file <FILE>', 'TLS with pre-shared keys: lines identity:hexadecimal-key')
   return withLunOptions(command)
     .addOption(
       new Option('--log-level <LEVEL>', 'least level that is logged').choices(logLevels).default('info'),
@@ -45,19 +54,22 @@ async function attach(url: string, options: AttachOptions): Promise<void> {
   const listen = parseNbdListen(options.nbd)
   const log = createLog(options.logLevel)
   const { disk } = await openLun(url, options, { readOnly: options.readOnly === true })
-  const server = new NbdServer({
-    listen,
-    exports: [{ name: options.exportName, description: disk.description, device: disk }],
-    maxConnections: options.maxConnections,
-    onEvent: (peer, event) => recordClient(log, peer, event),
-  })
+  const tls = nbdTls(options)
+  let server: NbdServer
   try {
+    server = new NbdServer({
+      listen,
+      exports: [{ name: options.exportName, description: disk.description, device: disk }],
+      maxConnections: options.maxConnections,
+      ...(tls && { tls }),
+      onEvent: (peer, event) => recordClient(log, peer, event),
+    })
     await server.listen()
   } catch (error) {
     await disk.close()
     throw error
   }
-  if (listen.kind === 'tcp' && !isLoopback(listen.host))
+  if (listen.kind === 'tcp' && !isLoopback(listen.host) && !(tls?.clientCaFile ?? tls?.pskFile))
     log.warn('NBD has no passwords: whoever reaches this address reads and writes the disk')
   const stop = stopper(server, disk, log)
   stopOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => stop(0))
@@ -65,7 +77,17 @@ async function attach(url: string, options: AttachOptions): Promise<void> {
     recordDevice(log, event)
     if (event.kind === 'failed') stop(1)
   })
-  process.stdout.write(readyText(disk, server.address, options.exportName))
+  process.stdout.write(readyText(disk, server.address, options.exportName, tls))
+}
+
+function nbdTls({ nbdCert, nbdKey, nbdClientCa, nbdPskFile }: AttachOptions): TlsPortalOptions | undefined {
+  if ([nbdCert, nbdKey, nbdClientCa, nbdPskFile].every((value) => value === undefined)) return undefined
+  return {
+    ...(nbdCert !== undefined && { certFile: nbdCert }),
+    ...(nbdKey !== undefined && { keyFile: nbdKey }),
+    ...(nbdClientCa !== undefined && { clientCaFile: nbdClientCa }),
+    ...(nbdPskFile !== undefined && { pskFile: nbdPskFile }),
+  }
 }
 
 /** @throws {CygnetError} ADDRESS_INVALID */
@@ -104,30 +126,43 @@ const cutOff = (disk: ScsiDisk): Promise<void> =>
     look()
   })
 
-function readyText(disk: BlockDevice, address: NbdAddress, exportName: string): string {
-  const url = nbdUrl(address, exportName)
-  const quoted = `'${url}'`
+function readyText(
+  disk: BlockDevice,
+  address: NbdAddress,
+  exportName: string,
+  tls: TlsPortalOptions | undefined,
+): string {
+  const url = nbdUrl(address, exportName, tls !== undefined)
+  const place = `${disk.description}, ${formatSize(disk.sizeBytes)}, ${disk.blockSizeBytes}-byte blocks${disk.readOnly ? ', read-only' : ''}, is at ${formatNbdAddress(address)}`
+  const use = tls
+    ? `TLS is wanted: with libnbd's tools, add ?tls-certificates=FOLDER (of ca-cert.pem) or ?tls-psk-file=FILE to
+nbdinfo '${url}'`
+    : howToUse(address, exportName, `'${url}'`)
   return `
-${disk.description}, ${formatSize(disk.sizeBytes)}, ${disk.blockSizeBytes}-byte blocks${disk.readOnly ? ', read-only' : ''}, is at ${formatNbdAddress(address)}.
+${place}.
 
-Look at it:          nbdinfo ${quoted}
-Copy it:             nbdcopy ${quoted} disk.img
-QEMU:                qemu-system-x86_64 -drive file=${quoted},format=raw
-A block device, with the nbd module, as root:
-                     nbd-client ${address.kind === 'unix' ? `-unix ${address.path}` : `${address.host} ${address.port}`} /dev/nbd0${exportName === '' ? '' : ` -name ${exportName}`}
-Without it, by FUSE: mkdir -p mnt && nbdfuse mnt/disk ${quoted} &
+${use}
 
 Ctrl-C ends it.
 Ready: ${url}
 `
 }
 
+const howToUse = (address: NbdAddress, exportName: string, quoted: string): string =>
+  `Look at it:          nbdinfo ${quoted}
+Copy it:             nbdcopy ${quoted} disk.img
+QEMU:                qemu-system-x86_64 -drive file=${quoted},format=raw
+A block device, with the nbd module, as root:
+                     nbd-client ${address.kind === 'unix' ? `-unix ${address.path}` : `${address.host} ${address.port}`} /dev/nbd0${exportName === '' ? '' : ` -name ${exportName}`}
+Without it, by FUSE: mkdir -p mnt && nbdfuse mnt/disk ${quoted} &`
+
 /** The form that libnbd and QEMU read. */
-export function nbdUrl(address: NbdAddress, exportName: string): string {
+export function nbdUrl(address: NbdAddress, exportName: string, isTls = false): string {
   const path = encodeURIComponent(exportName)
+  const scheme = isTls ? 'nbds' : 'nbd'
   return address.kind === 'unix'
-    ? `nbd+unix:///${path}?socket=${address.path}`
-    : `nbd://${formatNbdAddress(address)}/${path}`
+    ? `${scheme}+unix:///${path}?socket=${address.path}`
+    : `${scheme}://${formatNbdAddress(address)}/${path}`
 }
 
 function recordClient(log: Logger, peer: string, event: NbdServerEvent): void {

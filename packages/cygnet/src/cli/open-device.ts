@@ -25,7 +25,7 @@ export interface LunOptions extends LoginOptions {
 }
 
 const isIscsi = (place: string): boolean => /^iscsi:\/\//i.test(place)
-const isNbd = (place: string): boolean => /^nbd(\+unix)?:\/\//i.test(place)
+const isNbd = (place: string): boolean => /^nbds?(\+unix)?:\/\//i.test(place)
 
 /** What stands for a file or device: no URL, and not standard input or output. */
 export const isPath = (place: string): boolean => place !== '-' && !isIscsi(place) && !isNbd(place)

@@ -42,6 +42,7 @@ export class NbdClientConnection implements NbdStreamHandler {
   readonly ended: Promise<BlockDeviceError | undefined>
   readonly #stream: NbdStream
   readonly #handshake: ClientHandshake
+  readonly #startTls: (() => void) | undefined
   readonly #resolveReady: (facts: ExportFacts) => void
   readonly #rejectReady: (error: CygnetError) => void
   readonly #resolveEnded: (error: BlockDeviceError | undefined) => void
@@ -63,9 +64,15 @@ export class NbdClientConnection implements NbdStreamHandler {
   #isClosing = false
   #failure: BlockDeviceError | undefined
 
-  constructor(stream: NbdStream, exportName: string) {
+  /** `startTls` secures the stream, and calls `secured`; nothing is received before that. Without it, there is no TLS. */
+  constructor(stream: NbdStream, exportName: string, startTls?: () => void) {
     this.#stream = stream
-    this.#handshake = new ClientHandshake(exportName, (bytes) => stream.write([bytes]))
+    this.#startTls = startTls
+    this.#handshake = new ClientHandshake(
+      exportName,
+      (bytes) => stream.write([bytes]),
+      startTls !== undefined,
+    )
     const ready = Promise.withResolvers<ExportFacts>()
     this.ready = ready.promise
     // Nobody need wait for it.
@@ -76,6 +83,17 @@ export class NbdClientConnection implements NbdStreamHandler {
     this.ended = ended.promise
     this.#resolveEnded = ended.resolve
     this.#piece.expect(SIMPLE_REPLY_BYTES)
+  }
+
+  /** The stream is TLS from here on. */
+  secured(): void {
+    this.#handshake.secured()
+  }
+
+  /** TLS could not be had. */
+  refused({ code, message }: CygnetError): void {
+    const error = new BlockDeviceError(code, message)
+    this.#end(error, error)
   }
 
   /** Sends a request; resolves when it was answered well. What the answer brought is in it. */
@@ -149,6 +167,9 @@ export class NbdClientConnection implements NbdStreamHandler {
     if (outcome?.kind === 'ready') {
       this.#facts = outcome.facts
       this.#resolveReady(outcome.facts)
+    } else if (outcome?.kind === 'start-tls') {
+      if (at < end) this.#violation('it goes on without waiting for TLS')
+      else this.#startTls?.()
     } else if (outcome?.kind === 'failed') {
       const message = `${this.#stream.peer}: ${outcome.message}.`
       const error = new BlockDeviceError(outcome.code, message)

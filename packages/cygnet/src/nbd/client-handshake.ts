@@ -36,6 +36,8 @@ export interface ExportFacts {
 
 export type ClientOutcome =
   | { readonly kind: 'ready'; readonly facts: ExportFacts }
+  /** The server waits for a TLS handshake; `secured` goes on after it. */
+  | { readonly kind: 'start-tls' }
   | {
       readonly kind: 'failed'
       readonly code: 'NBD_EXPORT_UNKNOWN' | 'NBD_REFUSED' | 'NBD_PROTOCOL_ERROR'
@@ -51,7 +53,7 @@ type Phase = 'greeting' | 'header' | 'data' | 'export'
 
 /**
  * The client's side of option haggling: structured replies, the allocation context, then GO; EXPORT_NAME with servers
- * that know no GO. Takes bytes, sends options, ends with an outcome.
+ * that know no GO. STARTTLS before all of that, where TLS is wanted. Takes bytes, sends options, ends with an outcome.
  */
 export class ClientHandshake {
   readonly #exportName: string
@@ -67,12 +69,20 @@ export class ClientHandshake {
   #structuredReplies = false
   #allocationContext: number | undefined
   #sizes: readonly [number, number, number] = [1, 4096, MAX_PAYLOAD_BYTES]
+  readonly #wantsTls: boolean
   outcome: ClientOutcome | undefined
 
-  constructor(exportName: string, send: (bytes: Uint8Array) => void) {
+  constructor(exportName: string, send: (bytes: Uint8Array) => void, wantsTls = false) {
     this.#exportName = exportName
     this.#send = send
+    this.#wantsTls = wantsTls
     this.#piece.expect(18)
+  }
+
+  /** The stream is TLS from here on. */
+  secured(): void {
+    this.outcome = undefined
+    this.#ask(Option.structuredReply, NO_DATA)
   }
 
   /** Takes bytes [at, end) up to the outcome; where the rest begins. */
@@ -115,8 +125,9 @@ export class ClientHandshake {
     if (flags & HandshakeFlag.fixedNewstyle) {
       this.#phase = 'header'
       this.#piece.expect(OPTION_REPLY_BYTES)
-      this.#ask(Option.structuredReply, NO_DATA)
-    } else this.#askByName()
+      this.#ask(this.#wantsTls ? Option.startTls : Option.structuredReply, NO_DATA)
+    } else if (this.#wantsTls) this.#fail('NBD_REFUSED', NO_TLS)
+    else this.#askByName()
   }
 
   #takeHeader(view: DataView): void {
@@ -135,7 +146,13 @@ export class ClientHandshake {
     const isLast = this.#reply === OptionReply.ack || this.#reply >= OPTION_ERROR
     const isAccepted = this.#reply === OptionReply.ack
     switch (this.#option) {
+      case Option.startTls:
+        if (!isLast) return
+        if (!isAccepted) return this.#fail('NBD_REFUSED', NO_TLS)
+        this.outcome = { kind: 'start-tls' }
+        return
       case Option.structuredReply:
+        if (this.#reply === OptionReply.errorTlsRequired) return this.#refused(data)
         if (!isLast) return
         this.#structuredReplies = isAccepted
         return isAccepted ? this.#askContext() : this.#askGo()
@@ -169,6 +186,8 @@ export class ClientHandshake {
     const said = decodeText(data) ?? ''
     if (this.#reply === OptionReply.errorUnknown)
       return this.#fail('NBD_EXPORT_UNKNOWN', `the server has no export "${this.#exportName}"`)
+    if (this.#reply === OptionReply.errorTlsRequired)
+      return this.#fail('NBD_REFUSED', 'the server wants TLS: write nbds:// or nbds+unix://')
     this.#fail(
       'NBD_REFUSED',
       `the server refuses (error ${this.#reply - OPTION_ERROR}${said && `: ${said}`})`,
@@ -254,3 +273,4 @@ export class ClientHandshake {
 }
 
 const NO_DATA = new Uint8Array(0)
+const NO_TLS = 'the server has no TLS: write nbd:// to do without, or switch it on there'

@@ -35,6 +35,7 @@ export const OptionReply = {
   errorUnsupported: 0x8000_0001,
   errorPolicy: 0x8000_0002,
   errorInvalid: 0x8000_0003,
+  errorTlsRequired: 0x8000_0005,
   errorUnknown: 0x8000_0006,
   errorShutdown: 0x8000_0007,
   errorTooBig: 0x8000_0009,

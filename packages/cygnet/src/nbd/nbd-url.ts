@@ -1,4 +1,5 @@
 import { CygnetError } from '../base/errors.ts'
+import type { TlsSettings } from '../initiator/ports.ts'
 
 /** Where an NBD server listens. */
 export type NbdAddress =
@@ -12,38 +13,66 @@ export interface NbdUrl {
   readonly address: NbdAddress
   /** '' is the server's default. */
   readonly exportName: string
+  /** TLS, and whom to believe. */
+  readonly tls?: TlsSettings
 }
 
 const invalid = (what: string): CygnetError =>
   new CygnetError(
     'URL_INVALID',
-    `The NBD URL is not valid: ${what}. Write nbd://HOST[:PORT]/[EXPORT] or nbd+unix:///[EXPORT]?socket=PATH.`,
+    `The NBD URL is not valid: ${what}. Write nbd://HOST[:PORT]/[EXPORT] or nbd+unix:///[EXPORT]?socket=PATH, and nbds for TLS.`,
   )
 
+/** What stands for the files of TLS. */
+const tlsParameters = {
+  'tls-ca': 'caFile',
+  'tls-cert': 'certFile',
+  'tls-key': 'keyFile',
+  'tls-psk-file': 'pskFile',
+  'tls-hostname': 'serverName',
+} as const
+
 /**
- * Reads the URLs of the NBD project (doc/uri.md): `nbd://host[:port]/export`, `nbd+unix:///export?socket=path`.
+ * Reads the URLs of the NBD project (doc/uri.md): `nbd://host[:port]/export`, `nbd+unix:///export?socket=path`, and with TLS
+ * `nbds://` and `nbds+unix://`, of which `tls-psk-file` and `tls-hostname` are also libnbd's, and `tls-ca`, `tls-cert` and
+ * `tls-key` (PEM files) our own.
  * @throws {CygnetError} URL_INVALID
  */
 export function parseNbdUrl(text: string): NbdUrl {
   const groups =
-    /^(?<scheme>nbd|nbd\+unix):\/\/(?<authority>[^/?#]*)(?:\/(?<path>[^?#]*))?(?:\?(?<query>[^#]*))?$/i.exec(
+    /^nbd(?<tls>s?)(?<unix>\+unix)?:\/\/(?<authority>[^/?#]*)(?:\/(?<path>[^?#]*))?(?:\?(?<query>[^#]*))?$/i.exec(
       text,
     )?.groups
-  if (groups === undefined) throw invalid('it must begin with nbd:// or nbd+unix://')
-  const { scheme = '', authority = '', path = '', query = '' } = groups
+  if (groups === undefined) throw invalid('it must begin with nbd://, nbds://, nbd+unix:// or nbds+unix://')
+  const { authority = '', path = '', query = '' } = groups
   const exportName = decode(path)
-  const parameters = query.split('&').filter((one) => one !== '')
-  if (scheme.toLowerCase() === 'nbd') {
-    if (parameters.length > 0) throw invalid('it has no parameters')
-    return { address: readAuthority(authority), exportName }
-  }
-  const [socket, ...others] = parameters
+  const parameters = readQuery(query, groups['tls'] !== '', groups['unix'] !== undefined)
+  const tls = groups['tls'] !== '' && { tls: readTls(parameters) }
+  if (groups['unix'] === undefined) return { address: readAuthority(authority), exportName, ...tls }
   if (authority !== '') throw invalid('a Unix socket has no host: write three slashes')
-  if (others.length > 0 || socket?.startsWith('socket=') !== true)
-    throw invalid('its one parameter is socket')
-  const socketPath = decode(socket.slice('socket='.length))
-  if (socketPath === '') throw invalid('the path of the socket is missing')
-  return { address: { kind: 'unix', path: socketPath }, exportName }
+  const socketPath = parameters.get('socket')
+  if (socketPath === undefined || socketPath === '') throw invalid('the path of the socket is missing')
+  return { address: { kind: 'unix', path: socketPath }, exportName, ...tls }
+}
+
+function readQuery(query: string, isTls: boolean, isUnix: boolean): Map<string, string> {
+  const parameters = new Map<string, string>()
+  for (const part of query.split('&').filter((one) => one !== '')) {
+    const [name = '', ...value] = part.split('=')
+    const isKnown = name === 'socket' ? isUnix : isTls && Object.hasOwn(tlsParameters, name)
+    if (!isKnown) throw invalid(`"${name}" is not a parameter of it`)
+    if (parameters.has(name)) throw invalid(`the parameter ${name} is there twice`)
+    parameters.set(name, decode(value.join('=')))
+  }
+  return parameters
+}
+
+function readTls(parameters: Map<string, string>): TlsSettings {
+  const given = Object.entries(tlsParameters).flatMap(([name, key]) => {
+    const value = parameters.get(name)
+    return value === undefined ? [] : [[key, value]]
+  })
+  return Object.fromEntries(given) as TlsSettings
 }
 
 function readAuthority(text: string): NbdAddress {

@@ -62,6 +62,49 @@ class Server {
 }
 
 describe('handshake', () => {
+  test('TLS, where it is wanted: nothing before it, and nothing that was asked for before it counts', () => {
+    const stream = new MemoryStream()
+    let asked = 0
+    const connection = new NbdServerConnection({
+      exports: [{ name: 'disk', description: 'A disk', device: new MemoryDevice(SIZE) }],
+      stream,
+      pool: new BufferPool({ poison: true }),
+      startTls: () => void asked++,
+      onEvent: () => undefined,
+    })
+    const replyTo = (...bytes: Uint8Array[]): number[] => {
+      stream.taken()
+      for (const one of bytes) feed(connection, one)
+      const view = new DataView(stream.taken().buffer)
+      return view.byteLength < 20 ? [] : [view.getUint32(8), view.getUint32(12)]
+    }
+    const TLS_REQUIRED = 0x8000_0005
+    assert.deepEqual(replyTo(pack(3), go), [7, TLS_REQUIRED])
+    assert.deepEqual(replyTo(option(3)), [3, TLS_REQUIRED])
+    assert.deepEqual(replyTo(structured), [8, TLS_REQUIRED])
+    assert.deepEqual(replyTo(option(5, pack(1))), [5, 0x8000_0003])
+    assert.deepEqual([replyTo(option(5)), asked], [[5, 1], 1])
+    connection.secured()
+    assert.deepEqual(replyTo(option(5)), [5, 0x8000_0003], 'twice')
+    replyTo(go)
+    assert.ok(connection.isAttached)
+  })
+
+  test('what a client sends before TLS, and after asking for it, ends the connection', () => {
+    const stream = new MemoryStream()
+    const events: NbdServerEvent[] = []
+    const connection = new NbdServerConnection({
+      exports: [{ name: 'disk', description: 'A disk', device: new MemoryDevice(SIZE) }],
+      stream,
+      pool: new BufferPool({ poison: true }),
+      startTls: () => assert.fail('not any more'),
+      onEvent: (event) => events.push(event),
+    })
+    feed(connection, pack(3, option(5), go))
+    assert.deepEqual(events, [{ kind: 'dropped', reason: 'it went on without waiting for TLS' }])
+    assert.ok(stream.isDestroyed)
+  })
+
   test('the greeting offers fixed newstyle without zeroes', () => {
     assert.deepEqual(new Server().stream.taken(), pack('NBDMAGIC', 'IHAVEOPT', [3]))
   })

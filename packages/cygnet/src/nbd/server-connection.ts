@@ -32,6 +32,11 @@ export interface NbdServerConnectionOptions {
   readonly stream: NbdStream
   readonly pool: BufferPool
   readonly limits?: NbdServerLimits
+  /**
+   * Secures the stream with TLS, when what was written has left; `NbdServerConnection.secured` is called then, and nothing
+   * received before it. Where this is given, clients must ask for TLS.
+   */
+  readonly startTls?: () => void
   readonly onEvent: (event: NbdServerEvent) => void
 }
 
@@ -70,7 +75,11 @@ export class NbdServerConnection implements NbdStreamHandler {
     this.#options = options
     this.#stream = options.stream
     this.#limits = options.limits ?? defaultNbdServerLimits
-    this.#handshake = new ServerHandshake(options.exports, (bytes) => this.#stream.write([bytes]))
+    this.#handshake = new ServerHandshake(
+      options.exports,
+      (bytes) => this.#stream.write([bytes]),
+      options.startTls !== undefined,
+    )
     this.#header.expect(REQUEST_BYTES)
     this.#stream.write([greeting()])
   }
@@ -83,6 +92,11 @@ export class NbdServerConnection implements NbdStreamHandler {
   /** Requests that are not answered yet. */
   get requests(): number {
     return this.#requests
+  }
+
+  /** The stream is TLS from here on. */
+  secured(): void {
+    this.#handshake.secured()
   }
 
   /** Takes no more requests; closes when those under way are answered. */
@@ -157,6 +171,10 @@ export class NbdServerConnection implements NbdStreamHandler {
     if (outcome?.kind === 'go') {
       this.#agreed = outcome
       this.#options.onEvent({ kind: 'attached', exportName: outcome.export.name })
+    } else if (outcome?.kind === 'start-tls') {
+      // What came before TLS must not count as if it had come by it.
+      if (at < end) this.drop('it went on without waiting for TLS')
+      else this.#options.startTls?.()
     } else if (outcome?.kind === 'aborted') this.stop()
     else if (outcome?.kind === 'failed') this.drop(outcome.reason)
     return at

@@ -34,6 +34,8 @@ export type HandshakeOutcome =
       /** Block status was asked for. */
       readonly allocation: boolean
     }
+  /** The client waits for a TLS handshake; `secured` goes on after it. */
+  | { readonly kind: 'start-tls' }
   /** The client said goodbye. */
   | { readonly kind: 'aborted' }
   /** The connection must be closed. */
@@ -51,7 +53,8 @@ export function greeting(): Uint8Array {
 
 /**
  * The server's side of option haggling: takes bytes, gives replies, ends with an outcome. The client's flags come
- * first, then options one after the other; each gets replies of which the last is ACK or an error.
+ * first, then options one after the other; each gets replies of which the last is ACK or an error. Where TLS is wanted, a
+ * client has nothing before it has asked for that, and what it asked for in the clear does not count.
  */
 export class ServerHandshake {
   readonly #exports: readonly NbdExport[]
@@ -64,12 +67,23 @@ export class ServerHandshake {
   #structuredReplies = false
   /** The export that block status was asked for. */
   #allocationOf: NbdExport | undefined
+  #tls: 'none' | 'wanted' | 'secured'
   outcome: HandshakeOutcome | undefined
 
-  constructor(exports: readonly NbdExport[], send: (bytes: Uint8Array) => void) {
+  /** `wantsTls`: no export is told of before STARTTLS. */
+  constructor(exports: readonly NbdExport[], send: (bytes: Uint8Array) => void, wantsTls = false) {
     this.#exports = exports
     this.#send = send
+    this.#tls = wantsTls ? 'wanted' : 'none'
     this.#piece.expect(4)
+  }
+
+  /** The stream is TLS from here on: options begin anew. */
+  secured(): void {
+    this.#tls = 'secured'
+    this.#structuredReplies = false
+    this.#allocationOf = undefined
+    this.outcome = undefined
   }
 
   /** Takes bytes [at, end) up to the outcome; where the rest begins. */
@@ -115,6 +129,8 @@ export class ServerHandshake {
   }
 
   #takeOption(option: number, data: Uint8Array): void {
+    if (this.#tls === 'wanted' && option !== Option.startTls && option !== Option.abort)
+      return this.#wantTls(option)
     switch (option) {
       case Option.exportName:
         return this.#exportName(data)
@@ -122,6 +138,8 @@ export class ServerHandshake {
         this.#reply(OptionReply.ack)
         this.outcome = { kind: 'aborted' }
         return
+      case Option.startTls:
+        return this.#startTls(data)
       case Option.list:
         return this.#list(data)
       case Option.info:
@@ -137,6 +155,20 @@ export class ServerHandshake {
       default:
         return this.#refuse(OptionReply.errorUnsupported, 'not known here')
     }
+  }
+
+  #startTls(data: Uint8Array): void {
+    if (this.#tls === 'none') return this.#refuse(OptionReply.errorUnsupported, 'not known here')
+    if (this.#tls === 'secured' || data.length > 0)
+      return this.#refuse(OptionReply.errorInvalid, 'once, and without data')
+    this.#reply(OptionReply.ack)
+    this.outcome = { kind: 'start-tls' }
+  }
+
+  /** EXPORT_NAME has no errors. */
+  #wantTls(option: number): void {
+    if (option === Option.exportName) this.#fail('it asked for an export without TLS')
+    else this.#refuse(OptionReply.errorTlsRequired, 'ask for STARTTLS first')
   }
 
   /** The old way to begin: it has no errors, so an unknown name ends the connection. */

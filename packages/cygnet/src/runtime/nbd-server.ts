@@ -8,8 +8,10 @@ import { NbdServerConnection, type NbdServerEvent, type NbdServerLimits } from '
 import type { NbdAddress } from '../nbd/nbd-url.ts'
 import type { NbdExport } from '../nbd/server-export.ts'
 import { NbdSocket } from './nbd-socket.ts'
+import { type Received, ReceiveSegments } from './receive-segments.ts'
 import { SocketReader } from './socket-reader.ts'
 import { formatEndpoint } from './tcp-connection.ts'
+import { TlsPortal, type TlsPortalOptions } from './tls.ts'
 
 export const formatNbdAddress = (address: NbdAddress): string =>
   address.kind === 'unix' ? `unix:${address.path}` : formatEndpoint(address.host, address.port)
@@ -23,12 +25,15 @@ export interface NbdServerOptions {
   /** Time to choose an export, in milliseconds. Default: 10,000. */
   readonly handshakeTimeoutMs?: number
   readonly pool?: BufferPool
+  /** Clients must use TLS 1.3. Default: there is none. */
+  readonly tls?: TlsPortalOptions
   readonly onEvent?: (peer: string, event: NbdServerEvent) => void
 }
 
 const DEFAULT_CONNECTIONS = 16
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000
 const SEGMENT_BYTES = 256 * 1024
+const PLAIN_SEGMENT_BYTES = 4096
 
 /** What `listen` may fail with, and what to do about it. */
 const listenErrors: Readonly<Record<string, (where: string) => string>> = {
@@ -43,12 +48,19 @@ export class NbdServer {
   readonly #options: NbdServerOptions
   readonly #server: Server
   readonly #pool: BufferPool
+  readonly #tls: TlsPortal | undefined
   /** When each is closed. */
   readonly #connections = new Map<NbdServerConnection, Promise<void>>()
 
+  /** @throws {CygnetError} TLS_FILE, TLS_PSK, TLS_OPTIONS */
   constructor(options: NbdServerOptions) {
     this.#options = options
     this.#pool = options.pool ?? new BufferPool()
+    this.#tls =
+      options.tls &&
+      new TlsPortal(options.tls, (peer, event) => {
+        if (event.kind === 'refused') this.#report(peer, { kind: 'dropped', reason: event.reason })
+      })
     this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket))
   }
 
@@ -84,6 +96,7 @@ export class NbdServer {
   async stop(): Promise<void> {
     // The server does not know of the adopted sockets: those are waited for here.
     const closed = [...this.#connections.values()]
+    this.#tls?.close()
     const listening = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     for (const connection of [...this.#connections.keys()]) connection.stop()
     await Promise.all([listening, ...closed])
@@ -101,34 +114,70 @@ export class NbdServer {
       this.#report(peer, { kind: 'dropped', reason: `there are ${maxConnections} connections already` })
       return
     }
-    const reader = new SocketReader(accepted, this.#pool, SEGMENT_BYTES, (segment, start, end) =>
-      opened.received(segment, start, end),
-    )
-    const { socket } = reader
+    const received: Received = (segment, start, end) => opened.received(segment, start, end)
+    const tls = this.#tls
+    const plain = tls ? new PlainBeginning(accepted, this.#pool, received) : undefined
+    let reader = plain ?? new SocketReader(accepted, this.#pool, SEGMENT_BYTES, received)
+    const stream = new NbdSocket(reader.socket, peer)
     const { handshakeTimeoutMs = DEFAULT_HANDSHAKE_TIMEOUT_MS, exports, limits } = this.#options
     const timer = setTimeout(
       () => opened.isAttached || opened.drop(`it chose no export within ${handshakeTimeoutMs} ms`),
       handshakeTimeoutMs,
     )
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const watch = (socket: Socket): void => {
+      socket.on('error', (error) => opened.closed(error.message))
+      socket.on('end', () => opened.closed('the client closed it'))
+      socket.on('close', () => {
+        clearTimeout(timer)
+        opened.closed('it was closed')
+        reader.close()
+        this.#connections.delete(opened)
+        resolve()
+      })
+    }
+    const secure = (): void => {
+      plain?.close()
+      tls?.accept(accepted, (secured) => {
+        reader = new SocketReader(secured, this.#pool, SEGMENT_BYTES, received)
+        stream.secured(secured)
+        watch(secured)
+        opened.secured()
+      })
+    }
     const opened = new NbdServerConnection({
       exports,
-      stream: new NbdSocket(socket, peer),
+      stream,
       pool: this.#pool,
       ...(limits && { limits }),
+      ...(tls && { startTls: secure }),
       onEvent: (event) => this.#report(peer, event),
     })
-    const { promise, resolve } = Promise.withResolvers<void>()
     this.#connections.set(opened, promise)
-    if (listen.kind === 'tcp') socket.setNoDelay(true).setKeepAlive(true, 30_000)
-    socket.on('error', (error) => opened.closed(error.message))
-    socket.on('end', () => opened.closed('the client closed it'))
-    socket.on('close', () => {
-      clearTimeout(timer)
-      opened.closed('it was closed')
-      reader.close()
-      this.#connections.delete(opened)
-      resolve()
-    })
+    if (listen.kind === 'tcp') reader.socket.setNoDelay(true).setKeepAlive(true, 30_000)
+    watch(reader.socket)
+  }
+}
+
+/** Reads what a client says before TLS, and then leaves the socket alone. */
+class PlainBeginning {
+  readonly socket: Socket
+  readonly #segments: ReceiveSegments
+  readonly #take: (chunk: Buffer) => void
+
+  constructor(socket: Socket, pool: BufferPool, received: Received) {
+    this.socket = socket
+    const segments = new ReceiveSegments(pool, PLAIN_SEGMENT_BYTES, received)
+    this.#segments = segments
+    this.#take = (chunk) => segments.copyIn(chunk)
+    socket.on('data', this.#take)
+    socket.resume()
+  }
+
+  close(): void {
+    this.socket.off('data', this.#take)
+    this.socket.pause()
+    this.#segments.close()
   }
 }
 

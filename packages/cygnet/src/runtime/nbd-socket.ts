@@ -7,11 +7,16 @@ const CLOSE_TIMEOUT_MS = 5000
 /** A connected socket as an NBD stream. What is written in one turn leaves in one call to the system. */
 export class NbdSocket implements NbdStream {
   readonly peer: string
-  readonly #socket: Socket
+  #socket: Socket
   #isCorked = false
 
   constructor(socket: Socket, peer: string) {
     this.peer = peer
+    this.#socket = socket
+  }
+
+  /** TLS on the same connection: what is written from here on goes through it. */
+  secured(socket: Socket): void {
     this.#socket = socket
   }
 

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type ConnectionOptions, connect, createSecureContext, type TLSSocket } from 'node:tls'
 import { CygnetError } from '../base/errors.ts'
 import { formatEndpoint } from './tcp-connection.ts'
@@ -29,6 +30,8 @@ export interface ConnectTlsOptions extends TlsClientOptions {
   readonly allowHalfOpen?: boolean
   /** Ends the attempt. */
   readonly signal?: AbortSignal
+  /** A stream that is connected to `host` already, to secure instead of connecting. Nothing may read it any more. */
+  readonly socket?: Duplex
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -64,7 +67,7 @@ function connectionOptions(options: ConnectTlsOptions): {
   tls: ConnectionOptions
   identity: string | undefined
 } {
-  const { host, port, serverName, caFile, certFile, keyFile, psk, pskFile, allowHalfOpen } = options
+  const { host, port, serverName, caFile, certFile, keyFile, psk, pskFile, allowHalfOpen, socket } = options
   const files = new WatchedFiles()
   if ((certFile === undefined) !== (keyFile === undefined))
     throw new CygnetError(
@@ -84,6 +87,7 @@ function connectionOptions(options: ConnectTlsOptions): {
     port,
     minVersion: 'TLSv1.3',
     allowHalfOpen: allowHalfOpen ?? false,
+    ...(socket && { socket }),
     ...(serverName !== undefined && { servername: serverName }),
     ...(caFile !== undefined && { ca: files.readPem(caFile, 'CA') }),
     ...(certFile !== undefined && { cert: files.readPem(certFile, 'client certificate') }),
