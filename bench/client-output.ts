@@ -17,6 +17,12 @@ export function timedCpuUs(stderr: string): number {
   return (Number(times[1]) + Number(times[2])) * 1e6
 }
 
+/** One line of all that a client said that failed: the error that it names, or its last words. */
+export function failureIn(output: string): string {
+  const lines = output.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('cpu '))
+  return (lines.find((line) => /error: /i.test(line)) ?? lines.at(-1) ?? 'it failed without a word').trim()
+}
+
 function numberIn(text: string, pattern: RegExp, who: string): number {
   const found = pattern.exec(text)?.[1]
   if (found === undefined) throw new Error(`${who} gave no result:\n${text}`)

@@ -1,12 +1,12 @@
 /** Runs one measurement: a client of some kind against a target. */
 import { fileURLToPath } from 'node:url'
 import { peerPath } from '../test/support/peer.ts'
-import { runOk } from '../test/support/scratch.ts'
+import { run } from '../test/support/scratch.ts'
 import { mainScript } from '../test/support/subject.ts'
 import type { LoadResult } from '../packages/cygnet/src/cli/load.ts'
 import type { Client, Contender, Load } from './cases.ts'
 import type { ClientJob, ClientReport } from './client-job.ts'
-import { iscsiPerfIops, qemuSeconds, timedCpuUs } from './client-output.ts'
+import { failureIn, iscsiPerfIops, qemuSeconds, timedCpuUs } from './client-output.ts'
 import { cpuUs, memoryOf, onClientCores, resetPeak } from './process-figures.ts'
 import type { Sample } from './sample.ts'
 import { CLIENT_GRACE_MS, IMAGE_BYTES, type Settings, WARM_UP_BYTES } from './settings.ts'
@@ -15,8 +15,9 @@ import type { Target } from './targets.ts'
 const SECTOR_BYTES = 512
 /** What `qemu-img bench` writes scattered: one block in so many, until all have been written. Odd, so that all are. */
 const STRIDE_BLOCKS = 162_013
-/** Requests of qemu's first measurement of a contender, from which the number for all others follows. */
+/** qemu's first measurement of a contender, from which the number of requests for all others follows: the lesser of both. */
 const PILOT_REQUESTS = 2000
+const PILOT_BYTES = 2 ** 26
 
 /** What a client needs to know. */
 export interface Measurement {
@@ -107,7 +108,8 @@ async function iscsiPerf({ load, target, settings }: Measurement): Promise<Partl
 async function qemuImg(measurement: Measurement): Promise<Partly> {
   const { load, target, settings, expectedIops } = measurement
   const { depth, blockBytes } = load
-  const requests = expectedIops === undefined ? PILOT_REQUESTS : Math.ceil(expectedIops * settings.seconds)
+  const pilot = Math.min(PILOT_REQUESTS, PILOT_BYTES / blockBytes)
+  const requests = expectedIops === undefined ? pilot : Math.ceil(expectedIops * settings.seconds)
   const size = ['-d', String(depth), '-s', String(blockBytes), '-c', String(requests)]
   const stride = isRandom(load) ? ['-S', String(STRIDE_BLOCKS * blockBytes)] : []
   const image = ['-w', '-f', 'raw', '-t', 'none', target.url]
@@ -149,10 +151,13 @@ async function runTimed(
   return { stdout, clientCpuUs: timedCpuUs(stderr), servedCpuUs: cpuUs(target.pid) - before }
 }
 
-function runClient(
+async function runClient(
   command: readonly string[],
   seconds: number,
 ): Promise<{ readonly stdout: string; readonly stderr: string }> {
   const [program = '', ...args] = onClientCores(command)
-  return runOk(program, args, { timeoutMs: seconds * 1000 + CLIENT_GRACE_MS })
+  const result = await run(program, args, { timeoutMs: seconds * 1000 + CLIENT_GRACE_MS })
+  if (result.code === 0) return result
+  const end = result.signal === null ? '' : ` (${result.signal}: it took too long)`
+  throw new Error(failureIn(`${result.stdout}\n${result.stderr}`) + end)
 }
