@@ -15,6 +15,7 @@ import type { LogicalUnit, NexusLoss, ResetCause } from './logical-unit.ts'
 import { NexusAttentions } from './nexus-attentions.ts'
 import type { AbortGroup, OperationHost, Phase, Step } from './operation.ts'
 import { Operation } from './operation.ts'
+import { OperationSet } from './operation-set.ts'
 import { RangeLocks } from './range-locks.ts'
 import type { ReservationGate } from './reservations.ts'
 import { openGate } from './reservations.ts'
@@ -54,7 +55,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   readonly locks: RangeLocks
   readonly #taskLimit: number
   readonly #taskSet = new TaskSet()
-  readonly #operations = new Map<ScsiTask, Operation>()
+  readonly #operations = new OperationSet()
   readonly #free: Operation[] = []
   readonly #runQueue: Operation[] = []
   #running = false
@@ -173,7 +174,8 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     }
     const op = this.#free.pop() ?? new Operation(this, this.#idle)
     op.begin(task, this.#dispatch)
-    this.#operations.set(task, op)
+    task.heldAs = op
+    this.#operations.add(op)
     if (this.#taskSet.admit(op)) this.wake(op)
   }
 
@@ -193,12 +195,12 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   }
 
   hasTasks(nexus: Nexus): boolean {
-    for (const [task, op] of this.#operations) if (task.nexus === nexus && !op.aborted) return true
+    for (const op of this.#operations) if (op.task.nexus === nexus && !op.aborted) return true
     return false
   }
 
   resume(task: ScsiTask): void {
-    const op = this.#operations.get(task)
+    const op = operationOf(task)
     // The transport may have queued the data just before the task was aborted.
     if (op?.phase === 'data') this.wake(op)
   }
@@ -272,7 +274,8 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
       op.dropDataIn()
       task.aborted = true
     }
-    this.#operations.delete(task)
+    task.heldAs = undefined
+    this.#operations.delete(op)
     this.#taskSet.remove(op)
     op.recycle(this.#idle)
     this.#free.push(op)
@@ -312,7 +315,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   }
 
   #unblock(): void {
-    const blocked = [...this.#operations.values()].filter((op) => op.phase === 'blocked')
+    const blocked = this.#operations.inOrder().filter((op) => op.phase === 'blocked')
     // One that runs may end others.
     for (const op of blocked) if (op.phase === 'blocked') this.wake(op)
     this.#startEnabled()
@@ -339,7 +342,8 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   /** Ends the tasks of every nexus, and tells those whose doing it is not (TAS = 0). */
   #clearTasks(cause: Nexus, done: () => void, covers: (task: ScsiTask) => boolean): void {
     const others = new Set<Nexus>()
-    for (const [task, op] of this.#operations) if (task.nexus !== cause && !op.aborted) others.add(task.nexus)
+    for (const { task, aborted } of this.#operations)
+      if (task.nexus !== cause && !aborted) others.add(task.nexus)
     for (const other of others) this.#attentions.establish(other, AdditionalSense.commandsCleared)
     this.#abortTasks((task) => task.nexus !== cause || covers(task), done)
   }
@@ -356,7 +360,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   preemptTasks(nexuses: ReadonlySet<Nexus>, except: ScsiTask, done: () => void): void {
     const isPreempted = (task: ScsiTask): boolean => task !== except && nexuses.has(task.nexus)
     const others = new Set<Nexus>()
-    for (const task of this.#operations.keys()) {
+    for (const { task } of this.#operations) {
       if (isPreempted(task) && task.nexus !== except.nexus) others.add(task.nexus)
     }
     for (const other of others) this.#attentions.establish(other, AdditionalSense.commandsCleared)
@@ -379,7 +383,8 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
     const group: AbortGroup = { remaining: 1, done }
     const affected: ScsiTask[] = []
     // All are marked before any ends: the end of one may otherwise start another that is to be aborted.
-    for (const [task, op] of this.#operations) {
+    for (const op of this.#operations.inOrder()) {
+      const { task } = op
       if (!affects(task)) continue
       affected.push(task)
       group.remaining++
@@ -388,7 +393,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
       if (op.phase === 'io') this.locks.isolate(op)
     }
     for (const task of affected) {
-      const op = this.#operations.get(task)
+      const op = operationOf(task)
       if (op && ENDS_AT_ONCE.has(op.phase)) this.end(op)
     }
     leave(group)
@@ -397,6 +402,8 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
 
 /** Nobody else has to do with an operation in one of these. */
 const ENDS_AT_ONCE: ReadonlySet<Phase> = new Set<Phase>(['dormant', 'data', 'locked', 'blocked'])
+
+const operationOf = (task: ScsiTask): Operation | undefined => task.heldAs as Operation | undefined
 
 const nothing = (): void => undefined
 const everyTask = (_task: ScsiTask): boolean => true

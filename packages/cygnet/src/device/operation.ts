@@ -72,6 +72,10 @@ export class Operation {
   lock: RangeLock = 'none'
   lockIndex = -1
 
+  // The set of operations' own: see `operation-set.ts`.
+  arrival = 0
+  place = 0
+
   /** For the store, made once. */
   readonly done: Done
   readonly extentsDone: (error: StoreError | undefined, extents: readonly Extent[]) => void

@@ -56,6 +56,9 @@ export class ScsiTask {
   /** Command priority: 0 where none was given, 1 (most) to 15 (least) (SAM-5 §8.7). */
   readonly priority: number
 
+  /** The logical unit's own: what it knows the task by while it has it. */
+  heldAs: object | undefined
+
   // Set by the logical unit when it accepts the CDB.
   /** What the CDB asks the device to receive; may be more or less than `dataOutLimitBytes`. */
   dataOutLengthBytes = 0

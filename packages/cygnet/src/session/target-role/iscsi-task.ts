@@ -56,6 +56,8 @@ export class IscsiTask extends ScsiTask implements Outgoing, Response {
   readonly command: ScsiCommand
   readonly dataOutTransfer: DataOutTransfer | undefined
   state: TaskState = 'waiting'
+  /** Of the tasks of its session, which came first. */
+  arrival = 0
   /** Bytes that it has reserved of its session's buffer memory. */
   reservedBytes = 0
   /** Ended by task management or with its session: it gets no response. */

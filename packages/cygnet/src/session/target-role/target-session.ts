@@ -15,6 +15,7 @@ import { needsFence, ResponseFence } from './response-fence.ts'
 import { type ConnectionsOwner, type SessionConnection, SessionConnections } from './session-connections.ts'
 import type { LoginIdentity, SessionClosure, SessionHome, TargetHost } from './target-host.ts'
 import { TaskAdmission } from './task-admission.ts'
+import { TaskTable } from './task-table.ts'
 
 const isOwedAborted = (task: IscsiTask): boolean => task.state === 'owed' && task.aborting
 
@@ -39,7 +40,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   #home: SessionHome | undefined
   readonly #host: TargetHost
   readonly #limits: TargetLimits
-  readonly #tasks = new Map<number, IscsiTask>()
+  readonly #tasks = new TaskTable()
   readonly #admission: TaskAdmission
   #immediateCount = 0
   #endWaiters: (() => void)[] = []
@@ -129,7 +130,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
       else if (other.state === 'sent' && !other.isSuspended) this.forget(other)
       else return false
     }
-    this.#tasks.set(task.tag, task)
+    this.#tasks.add(task)
     if (task.command.immediate) this.#immediateCount++
     return true
   }
@@ -248,7 +249,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
 
   /** Ends the tasks before `cmdSN` that are not with their logical unit, not yet or no longer: what a group function covers besides the unit's own. */
   abortOutside(lun: number | undefined, cmdSN: number): void {
-    for (const task of [...this.#tasks.values()]) {
+    for (const task of this.#tasks.values()) {
       if (task.state === 'submitted' || !isBefore(task, cmdSN)) continue
       if (lun === undefined || task.lun === lun) this.abort(task)
     }
@@ -281,9 +282,9 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
    * and is told so on the other connections (§4.2.3.4 d 2). Returns what ends the wait for their data.
    */
   fastAbort(issuing: SessionConnection, lun: number | undefined): () => void {
-    const affected = [...this.#tasks.values()].filter(
-      (task) => !task.isDone && (lun === undefined || task.lun === lun),
-    )
+    const affected = this.#tasks
+      .values()
+      .filter((task) => !task.isDone && (lun === undefined || task.lun === lun))
     for (const task of affected) task.isTerminationTold = true
     return () => {
       for (const task of affected)
@@ -294,7 +295,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
 
   /** The data of aborted tasks will not come, or takes too long: stop waiting for it. */
   abandonOwed(connection: SessionConnection, lun?: bigint): void {
-    for (const task of [...this.#tasks.values()]) {
+    for (const task of this.#tasks.values()) {
       if (task.connection !== connection || !isOwedAborted(task)) continue
       if (lun === undefined || task.command.lun === lun) this.#end(task)
     }
@@ -308,7 +309,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
    */
   sequencesTimedOut(connection: SessionConnection): boolean {
     let isOwed = false
-    for (const task of [...this.#tasks.values()]) {
+    for (const task of this.#tasks.values()) {
       const transfer = task.dataOutTransfer
       if (task.connection !== connection || task.aborting || !transfer?.isOwed) continue
       if (transfer.isSilent()) {
@@ -348,7 +349,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     // Before anything else is delivered or released: that must not be sent here.
     if (keepsTasks) {
       connection.withdrawTasks()
-      for (const task of [...this.#tasks.values()]) if (task.connection === connection) this.#suspend(task)
+      for (const task of this.#tasks.values()) if (task.connection === connection) this.#suspend(task)
     }
     this.#fastAborts.connectionGone(connection)
     this.order.deliverReady()
@@ -357,7 +358,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
   }
 
   terminateTasksOf(connection: SessionConnection): number {
-    const tasks = [...this.#tasks.values()].filter((task) => task.connection === connection)
+    const tasks = this.#tasks.values().filter((task) => task.connection === connection)
     const active = tasks.filter((task) => task.state !== 'sent')
     if (active.length > 0) this.home.port.tasksCleared()
     for (const task of tasks) this.#terminate(task)
@@ -445,7 +446,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     this.#admission.close()
     this.#endWaiters = []
     this.order.discardAll()
-    for (const task of [...this.#tasks.values()]) {
+    for (const task of this.#tasks.values()) {
       task.aborting = true
       task.dataOutTransfer?.abandonOwed()
       // The logical unit ends those that are with it: it hears of the loss of the nexus.
@@ -561,7 +562,7 @@ export class TargetSession implements TaskSession, ConnectionsOwner {
     task.state = 'ended'
     task.dataOutTransfer?.release()
     if (task.recovery) task.connection.forgetDataAckTag(task.recovery.targetTransferTag)
-    if (this.#tasks.get(task.tag) === task) this.#tasks.delete(task.tag)
+    this.#tasks.delete(task)
     this.#freePlace(task)
     this.#checkEndWaiters()
     this.#admission.release(task, 0)
