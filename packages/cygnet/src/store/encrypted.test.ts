@@ -50,6 +50,23 @@ test('zeroes that were written are encrypted too; what was never written, or was
   assert.equal(inner.allocatedBytes, 0)
 })
 
+test('one read finds blocks that were written among those that were not', () => {
+  const { store } = encrypted()
+  const expected = new Uint8Array(16 * BLOCK)
+  for (const [block, count] of [
+    [0, 1],
+    [3, 2],
+    [6, 1],
+    [15, 1],
+  ] as const) {
+    const data = new Uint8Array(count * BLOCK).fill(block + 1)
+    store.write([data], block * BLOCK, 0, ok)
+    expected.set(data, block * BLOCK)
+  }
+  assert.deepEqual(bytesOf(store, 0, 16 * BLOCK), expected)
+  assert.deepEqual(bytesOf(store, 4 * BLOCK, 2 * BLOCK), expected.slice(4 * BLOCK, 6 * BLOCK))
+})
+
 test('with a new key, nothing that was written can be read, and new blocks can', () => {
   const { store } = encrypted()
   const data = new Uint8Array(BLOCK).fill(7)

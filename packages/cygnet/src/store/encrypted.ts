@@ -1,12 +1,9 @@
-import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { assert } from '../base/assert.ts'
 import type { BackingStore, Done, Geometry, StoreCapabilities } from './backing-store.ts'
 import { FilterStore } from './filter.ts'
+import { Xts, XTS_KEY_BYTES } from './xts.ts'
 
-/** AES-256-XTS has two keys of 32 bytes. */
-export const ENCRYPTION_KEY_BYTES = 64
-const ALGORITHM = 'aes-256-xts'
-const TWEAK_BYTES = 16
+export const ENCRYPTION_KEY_BYTES = XTS_KEY_BYTES
 
 export interface EncryptionOptions {
   /** Unit of encryption, and of every read and write: a power of two from 512. */
@@ -27,13 +24,12 @@ export class EncryptedStore extends FilterStore {
   override readonly can: StoreCapabilities
   readonly #options: EncryptionOptions
   readonly #hole: Uint8Array
-  #key: Uint8Array
+  #cipher: Xts
 
   constructor(inner: BackingStore, options: EncryptionOptions) {
     super(inner)
-    assert(options.key.length === ENCRYPTION_KEY_BYTES, `a key of ${options.key.length} bytes`)
     this.#options = options
-    this.#key = options.key
+    this.#cipher = new Xts(options.key, options.blockBytes)
     this.#hole = new Uint8Array(options.blockBytes)
     this.can = { ...inner.can, renewKey: true }
   }
@@ -43,35 +39,45 @@ export class EncryptedStore extends FilterStore {
   }
 
   override read(into: Uint8Array, offset: number, done: Done): void {
+    const first = this.#blockAt(offset, into.length)
     // Of the time of the request: a key that is renewed meanwhile is not that of the bytes.
-    const key = this.#key
+    const cipher = this.#cipher
     this.inner.read(into, offset, (error) => {
-      if (!error) this.#eachBlock(into, offset, (block, tweak) => decrypt(block, key, tweak))
+      if (!error) this.#decrypt(into, first, cipher)
       done(error)
     })
   }
 
   override write(slices: readonly Uint8Array[], offset: number, flags: number, done: Done): void {
-    const bytes = Uint8Array.from(Buffer.concat(slices))
-    this.#eachBlock(bytes, offset, (block, tweak) => encrypt(block, this.#key, tweak), true)
+    let lengthBytes = 0
+    for (const slice of slices) lengthBytes += slice.length
+    const first = this.#blockAt(offset, lengthBytes)
+    const bytes = new Uint8Array(lengthBytes)
+    let at = 0
+    for (const slice of slices) {
+      bytes.set(slice, at)
+      at += slice.length
+    }
+    this.#cipher.encrypt(bytes, first)
     this.inner.write([bytes], offset, flags, done)
   }
 
-  #eachBlock(
-    bytes: Uint8Array,
-    offset: number,
-    change: (block: Uint8Array, tweak: Uint8Array) => void,
-    withHoles = false,
-  ): void {
+  #blockAt(offset: number, lengthBytes: number): number {
     const { blockBytes } = this.#options
-    assert(offset % blockBytes === 0 && bytes.length % blockBytes === 0, 'part of an encrypted block')
-    const tweak = new Uint8Array(TWEAK_BYTES)
-    const view = new DataView(tweak.buffer)
-    for (let at = 0; at < bytes.length; at += blockBytes) {
-      const block = bytes.subarray(at, at + blockBytes)
-      if (!withHoles && Buffer.compare(block, this.#hole) === 0) continue
-      view.setBigUint64(0, BigInt((offset + at) / blockBytes), true)
-      change(block, tweak)
+    assert(offset % blockBytes === 0 && lengthBytes % blockBytes === 0, 'part of an encrypted block')
+    return offset / blockBytes
+  }
+
+  /** Run after run of blocks that were written. */
+  #decrypt(bytes: Uint8Array, first: number, cipher: Xts): void {
+    const { blockBytes } = this.#options
+    let run = 0
+    for (let at = 0; at <= bytes.length; at += blockBytes) {
+      const isWritten =
+        at < bytes.length && Buffer.compare(bytes.subarray(at, at + blockBytes), this.#hole) !== 0
+      if (isWritten) continue
+      if (at > run) cipher.decrypt(bytes.subarray(run, at), first + run / blockBytes)
+      run = at + blockBytes
     }
   }
 
@@ -79,14 +85,8 @@ export class EncryptedStore extends FilterStore {
     const { randomBytes, saveKey } = this.#options
     const key = randomBytes(ENCRYPTION_KEY_BYTES)
     saveKey(key, (error) => {
-      if (!error) this.#key = key
+      if (!error) this.#cipher = new Xts(key, this.#options.blockBytes)
       done(error)
     })
   }
 }
-
-const encrypt = (block: Uint8Array, key: Uint8Array, tweak: Uint8Array): void =>
-  block.set(createCipheriv(ALGORITHM, key, tweak).update(block))
-
-const decrypt = (block: Uint8Array, key: Uint8Array, tweak: Uint8Array): void =>
-  block.set(createDecipheriv(ALGORITHM, key, tweak).update(block))
