@@ -1,3 +1,4 @@
+import { randomFillSync } from 'node:crypto'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { CygnetError } from '../base/errors.ts'
 import { parseSize } from '../daemon/size.ts'
@@ -102,7 +103,7 @@ async function work(
 ): Promise<void> {
   const bytes = new Uint8Array(block)
   // Zeroes might be stored as nothing.
-  for (let i = 0; i < block; i++) bytes[i] = Math.random() * 256
+  randomFillSync(bytes)
   /* oxlint-disable no-await-in-loop -- the depth is the number of workers */
   while (!state.isOver) {
     const startMs = performance.now()

@@ -18,9 +18,12 @@ test('sizes in three digits, times in minutes', () => {
 
 test('a line has a bar, a share, a rate and the time left', () => {
   const line = progressLine('copying', 2 ** 29, 2 ** 30, 2 ** 20 * 100)
-  assert.equal(line, 'copying  ████████████░░░░░░░░░░░░  50%  512 MiB of 1.00 GiB  100 MiB/s  0:06 left')
+  assert.equal(line, 'copying  ███████████░░░░░░░░░░░  50%  512 MiB of 1.00 GiB  100 MiB/s  0:06 left')
   assert.equal(progressLine('copying', 5 * 2 ** 20, undefined, 2 ** 20), 'copying  5.00 MiB  1.00 MiB/s')
   assert.match(progressLine('copying', 0, 100, 0), / 0%.*–:–– left/)
+  const long = progressLine('verifying', 2 ** 29, 2 ** 30, 2 ** 20 * 100, 70)
+  assert.equal(long.length, 69)
+  assert.match(long, /^verifying  █+░+  50%  512 MiB of 1\.00 GiB  100 MiB\/s  0:06 left$/)
 })
 
 test('a line of work that is not counted in bytes', () => {

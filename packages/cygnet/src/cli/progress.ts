@@ -5,7 +5,8 @@ import { formatSize } from '../daemon/size.ts'
 const INTERVAL_MS = 100
 /** The rate is that of the last seconds. */
 const WINDOW_MS = 5000
-const BAR_WIDTH = 24
+const BAR_LEAST = 4
+const BAR_MOST = 24
 
 interface Sample {
   readonly atMs: number
@@ -28,18 +29,23 @@ export function formatTime(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
 }
 
-/** One line: a bar, then `details`, then how long still. `part`: what is done, 0 to 1. */
+/**
+ * One line: a bar, then `details`, then how long still. `part`: what is done, 0 to 1. The bar takes the room that is left in
+ * `columns`.
+ */
 export function barLine(
   what: string,
   part: number,
   details: readonly string[],
   leftSeconds: number | undefined,
+  columns = 80,
 ): string {
-  const filled = Math.floor(part * BAR_WIDTH)
-  const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled)
-  const left = leftSeconds === undefined ? '–:––' : formatTime(leftSeconds)
+  const left = `${leftSeconds === undefined ? '–:––' : formatTime(leftSeconds)} left`
   const percent = `${String(Math.floor(part * 100)).padStart(3)}%`
-  return `${[what, `${bar} ${percent}`, ...details, left].join('  ')} left`
+  const rest = [percent, ...details, left].join('  ')
+  const width = Math.max(BAR_LEAST, Math.min(BAR_MOST, columns - 1 - what.length - rest.length - 3))
+  const filled = Math.floor(part * width)
+  return `${what}  ${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${rest}`
 }
 
 /** How far a copy is, and how fast. Without `totalBytes` nobody knows how long. */
@@ -48,17 +54,14 @@ export function progressLine(
   doneBytes: number,
   totalBytes: number | undefined,
   bytesPerSecond: number,
+  columns = 80,
 ): string {
   const rate = `${roundedSize(bytesPerSecond)}/s`
   if (totalBytes === undefined) return `${what}  ${roundedSize(doneBytes)}  ${rate}`
   const part = totalBytes === 0 ? 1 : doneBytes / totalBytes
   const details = [`${roundedSize(doneBytes)} of ${roundedSize(totalBytes)}`, rate]
-  return barLine(
-    what,
-    part,
-    details,
-    bytesPerSecond > 0 ? (totalBytes - doneBytes) / bytesPerSecond : undefined,
-  )
+  const leftSeconds = bytesPerSecond > 0 ? (totalBytes - doneBytes) / bytesPerSecond : undefined
+  return barLine(what, part, details, leftSeconds, columns)
 }
 
 export interface ProgressOutput {
@@ -124,8 +127,9 @@ export class Progress {
     const first = this.#samples[0] ?? { atMs: now, doneBytes: 0 }
     const seconds = (now - first.atMs) / 1000
     const rate = seconds > 0 ? (this.#doneBytes - first.doneBytes) / seconds : 0
-    const line = progressLine(this.#what, this.#doneBytes, this.#totalBytes, rate)
-    this.#output.write(`\r\u001b[K${line.slice(0, (this.#output.columns ?? 80) - 1)}`)
+    const { columns = 80 } = this.#output
+    const line = progressLine(this.#what, this.#doneBytes, this.#totalBytes, rate, columns)
+    this.#output.write(`\r\u001b[K${line.slice(0, columns - 1)}`)
   }
 }
 

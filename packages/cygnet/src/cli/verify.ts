@@ -84,6 +84,7 @@ function showLive(run: VerifyRun, seconds: number): NodeJS.Timeout | undefined {
   if (!process.stderr.isTTY) return undefined
   let readBackAtMs: number | undefined
   return setInterval(() => {
+    const { columns = 80 } = process.stderr
     const { meter, readBackPart } = run
     const elapsedMs = meter.elapsedMs
     const rate = `${roundedSize((meter.bytes * 1000) / elapsedMs)}/s`
@@ -91,14 +92,14 @@ function showLive(run: VerifyRun, seconds: number): NodeJS.Timeout | undefined {
     let line: string
     if (readBackPart === undefined) {
       const part = Math.min(1, elapsedMs / 1000 / seconds)
-      line = barLine('verifying', part, details, (1 - part) * seconds)
+      line = barLine('verifying', part, details, (1 - part) * seconds, columns)
     } else {
       readBackAtMs ??= elapsedMs
       const doneSeconds = (elapsedMs - readBackAtMs) / 1000
       const left = readBackPart > 0 ? (doneSeconds / readBackPart) * (1 - readBackPart) : undefined
-      line = barLine('reading back', readBackPart, details, left)
+      line = barLine('reading back', readBackPart, details, left, columns)
     }
-    process.stderr.write(`${clearLine()}${line.slice(0, (process.stderr.columns ?? 80) - 1)}`)
+    process.stderr.write(`${clearLine()}${line.slice(0, columns - 1)}`)
   }, SHOW_MS)
 }
 
