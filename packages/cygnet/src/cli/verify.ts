@@ -84,7 +84,7 @@ function showLive(run: VerifyRun, seconds: number): NodeJS.Timeout | undefined {
   if (!process.stderr.isTTY) return undefined
   let readBackAtMs: number | undefined
   return setInterval(() => {
-    const { columns = 80 } = process.stderr
+    const { columns } = process.stderr
     const { meter, readBackPart } = run
     const elapsedMs = meter.elapsedMs
     const rate = `${roundedSize((meter.bytes * 1000) / elapsedMs)}/s`
