@@ -70,8 +70,8 @@ export class OpticalUnit extends DeviceServer {
     checkIdentity(identity)
     const medium = new DiskMedium(store, pool, this.locks, { blockBytes: DISC_BLOCK_BYTES, thin: false })
     this.#medium = medium
-    // Who loads a disc hears of it, too: hosts of drives wait for that.
-    this.#door = new MediumDoor(true, () => this.attention(AdditionalSense.mediumMayHaveChanged))
+    // Not for who loads a disc: Linux, which does when a file system is to be mounted, would then refuse to read it.
+    this.#door = new MediumDoor(true, (cause) => this.attention(AdditionalSense.mediumMayHaveChanged, cause))
     this.#cache = new DiskCache(medium, this.#door)
     const portGroups = options.portGroups ?? new TargetPortGroups([[1, 'optimized']])
     this.#portGroups = portGroups
