@@ -1,7 +1,7 @@
 /** What the benchmark is to show: a table, and how a run stands to it. */
-import type { ContenderRecord, GoalRecord, Results } from './record.ts'
+import { type ContenderRecord, type GoalRecord, type Results, spreadOf } from './record.ts'
 import type { Figure } from './sample.ts'
-import { ratioSpread } from './statistics.ts'
+import { ratioSpread, type Spread } from './statistics.ts'
 
 /** How a figure must stand to the bound. */
 const comparisons = {
@@ -31,19 +31,23 @@ function find({ cases }: Results, id: string, name: string): ContenderRecord | u
   return cases.find((one) => one.id === id)?.contenders.find((contender) => contender.name === name)
 }
 
+function spreadIn(results: Results, id: string, name: string, figure: Figure): Spread | undefined {
+  const contender = find(results, id, name)
+  return contender && spreadOf(contender, figure)
+}
+
 /** The median of one contender's figure. */
 const median =
   (id: string, name: string, figure: Figure): Value =>
   (results) =>
-    find(results, id, name)?.figures[figure]?.median
+    spreadIn(results, id, name, figure)?.median
 
 /** The median over the rounds of what the first has for one of the second. */
 const ratio =
   (id: string, first: string, second: string, figure: Figure): Value =>
   (results) => {
-    const samplesOf = (name: string): number[] =>
-      (find(results, id, name)?.samples ?? []).flatMap((sample) => sample[figure] ?? [])
-    return ratioSpread(samplesOf(first), samplesOf(second))?.median
+    const roundsOf = (name: string): readonly number[] => find(results, id, name)?.rounds[figure] ?? []
+    return ratioSpread(roundsOf(first), roundsOf(second))?.median
   }
 
 const KIB = 1024

@@ -3,9 +3,8 @@ import { type Case, cases } from './cases.ts'
 import { goals } from './goals.ts'
 import { barChart, colours, escaped, type Line, lineChart } from './page-parts.ts'
 import { style } from './page-style.ts'
-import type { CaseRecord, ContenderRecord, RunRecord } from './record.ts'
+import { type CaseRecord, type ContenderRecord, type RunRecord, spreadOf } from './record.ts'
 import type { Figure } from './sample.ts'
-import type { Spread } from './statistics.ts'
 import { formatOnce, verdict } from './table.ts'
 import { count, digits, mebibytes, rateOf } from './units.ts'
 
@@ -27,17 +26,17 @@ const findCase = (record: RunRecord, id: string): CaseRecord | undefined =>
   record.cases.find((one) => one.id === id)
 
 function figuresTable({ contenders }: CaseRecord): string {
-  const used = columns.filter(({ figure }) => contenders.some(({ figures }) => figures[figure]))
+  const used = columns.filter(({ figure }) => contenders.some((contender) => spreadOf(contender, figure)))
   if (used.length === 0) return ''
   const head = used.map(({ title }) => `<th>${title}</th>`).join('')
-  const rows = contenders.map(({ name, figures }) => {
+  const rows = contenders.map((contender) => {
     const cells = used.map(({ figure, text }) => {
-      const spread = figures[figure]
+      const spread = spreadOf(contender, figure)
       return spread
         ? `<td title="${text(spread.min)}..${text(spread.max)}">${text(spread.median)}</td>`
         : '<td>–</td>'
     })
-    return `<tr><td>${escaped(name)}</td>${cells.join('')}</tr>`
+    return `<tr><td>${escaped(contender.name)}</td>${cells.join('')}</tr>`
   })
   return `<div class="wide"><table><tr><th></th>${head}</tr>${rows.join('')}</table></div>`
 }
@@ -52,7 +51,8 @@ function history(
 ): string {
   const lines = [...colour].flatMap(([name, itsColour]): Line[] => {
     const points = records.flatMap((record, index) => {
-      const spread = contenderOf(record, id, name)?.figures[figure]
+      const contender = contenderOf(record, id, name)
+      const spread = contender && spreadOf(contender, figure)
       return spread ? [{ index, spread, text: text(spread.median) }] : []
     })
     return points.length > 0 ? [{ name, colour: itsColour, points }] : []
@@ -70,8 +70,9 @@ function caseCard(records: readonly RunRecord[], newest: RunRecord, one: Case): 
   if (!record || record.contenders.length === 0) return ''
   const { figure, text } = rateOf(one)
   const colour = colours(record.contenders.map(({ name }) => name))
-  const bars = record.contenders.flatMap(({ name, figures }) => {
-    const spread: Spread | undefined = figures[figure]
+  const bars = record.contenders.flatMap((contender) => {
+    const { name } = contender
+    const spread = spreadOf(contender, figure)
     return spread ? [{ name, spread, text: text(spread.median), colour: colour.get(name) ?? '' }] : []
   })
   const rates = history(records, one, colour, figure, text)

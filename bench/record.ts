@@ -12,10 +12,14 @@ import { type Spread, spread } from './statistics.ts'
 
 export interface ContenderRecord {
   readonly name: string
-  readonly figures: Readonly<Partial<Record<Figure, Spread>>>
-  /** Round by round; none in records of before samples were kept. */
-  readonly samples: readonly Sample[]
+  /** A value for each round. */
+  readonly rounds: Readonly<Partial<Record<Figure, readonly number[]>>>
+  /** Instead, in records of before rounds were kept. */
+  readonly spreads?: Readonly<Partial<Record<Figure, Spread>>>
 }
+
+export const spreadOf = ({ rounds, spreads }: ContenderRecord, figure: Figure): Spread | undefined =>
+  spread(rounds[figure] ?? []) ?? spreads?.[figure]
 
 export interface CaseRecord {
   readonly id: string
@@ -69,26 +73,20 @@ export const appendRecord = (record: RunRecord): void =>
 
 const rounded = (value: number): number => Number(value.toPrecision(5))
 
-/** Adds up what the rounds gave. */
+/** Samples of rounds as lists of figures. */
 export function caseRecord({ id, contenders }: CaseSamples): CaseRecord {
-  return {
-    id,
-    contenders: contenders.map(({ name, samples }) => ({
-      name,
-      figures: Object.fromEntries(
-        figures.flatMap((figure) => {
-          const all = spread(samples.flatMap((sample) => sample[figure] ?? []))
-          return all ? [[figure, all]] : []
-        }),
-      ),
-      samples: samples.map(roundedSample),
-    })),
-  }
+  return { id, contenders: contenders.map(({ name, samples }) => ({ name, rounds: roundsOf(samples) })) }
 }
 
-function roundedSample(sample: Sample): Sample {
-  const entries = Object.entries(sample) as [Figure, number][]
-  return Object.fromEntries(entries.map(([name, value]) => [name, rounded(value)])) as unknown as Sample
+function roundsOf(samples: readonly Sample[]): ContenderRecord['rounds'] {
+  const columns = figures.map(
+    (figure) => [figure, samples.flatMap((sample) => sample[figure] ?? [])] as const,
+  )
+  return Object.fromEntries(
+    columns
+      .filter(([, values]) => values.length > 0)
+      .map(([figure, values]) => [figure, values.map(rounded)]),
+  )
 }
 
 export function thisMachine(): Machine {

@@ -4,7 +4,7 @@ import { findCommand } from '../test/support/peer.ts'
 import { type Case, type Contender, isFloor } from './cases.ts'
 import { measure, programOf } from './clients.ts'
 import { diskReadBytes } from './process-figures.ts'
-import { IMAGE_BYTES, type Settings, WARM_UP_BYTES } from './settings.ts'
+import { IMAGE_BYTES, ROUND_TRIP_MS, type Settings, WARM_UP_BYTES, WINDOW_BYTES } from './settings.ts'
 import type { Sample } from './sample.ts'
 import type { Target, Targets } from './targets.ts'
 
@@ -24,6 +24,8 @@ export type Report = (problem: string) => void
 
 /** Less than this part of what a cold load could read from the disk came from there: the file was not cold. */
 const COLD_PART = 0.5
+/** Of one window in each round trip. */
+const RELAY_PART = 0.9
 
 export class CaseRunner {
   readonly #served: Targets
@@ -62,7 +64,7 @@ export class CaseRunner {
     const samples = new Map<string, Sample[]>()
     const contenders = one.contenders.filter((contender) => this.#canRun(contender, one))
     const rounds = one.load.isWan ? this.#settings.wanRounds : this.#settings.rounds
-    const startMs = performance.now()
+    this.#say(`${one.id}: ${contenders.length} contenders, ${rounds} rounds`)
     for (let round = 1; round <= rounds; round++) {
       for (const contender of contenders) {
         const before = samples.get(contender.name) ?? []
@@ -73,7 +75,7 @@ export class CaseRunner {
         if (sample) before.push(sample)
       }
     }
-    this.#say(`${one.id}: ${((performance.now() - startMs) / 1000).toFixed(1)} s`)
+    if (one.load.isWan) this.#checkRelay(one.id, samples.get('floor') ?? [])
     return { id: one.id, contenders: [...samples].map(([name, all]) => ({ name, samples: all })) }
   }
 
@@ -99,6 +101,15 @@ export class CaseRunner {
       }
     }
     return sample
+  }
+
+  /** One bare TCP connection must fill its window, or what the relay carries is what was measured. */
+  #checkRelay(id: string, floor: readonly Sample[]): void {
+    const mostBytesPerSecond = (WINDOW_BYTES / ROUND_TRIP_MS) * 1000
+    const best = Math.max(...floor.map(({ bytesPerSecond }) => bytesPerSecond))
+    if (best >= mostBytesPerSecond * RELAY_PART) return
+    const part = ((best / mostBytesPerSecond) * 100).toFixed(0)
+    this.#problem(`${id}: the relay carried only ${part} % of a window in a round trip`)
   }
 
   #targetOf({ served }: Contender): Target {

@@ -29,7 +29,10 @@ import { formatCases, formatGoals, formatOnce } from './table.ts'
 import { startTargets } from './targets.ts'
 
 const reportFile = fileURLToPath(new URL('report.html', import.meta.url))
-const say = (line: string): void => void process.stderr.write(`${line}\n`)
+const startedMs = performance.now()
+const elapsedSeconds = (): number => Math.round((performance.now() - startedMs) / 1000)
+const say = (line: string): void =>
+  void process.stderr.write(`${String(elapsedSeconds()).padStart(4)} s  ${line}\n`)
 
 const { values } = parseArgs({
   options: {
@@ -102,7 +105,6 @@ function print(commit: string, machine: Machine, results: Results, outcomes: rea
 
 async function main(): Promise<void> {
   const settings = values.quick ? quick : full
-  const startedMs = performance.now()
   const date = new Date().toISOString()
   const commit = await thisCommit()
   const scratch = new Scratch()
@@ -129,7 +131,7 @@ async function main(): Promise<void> {
     appendRecord(record)
     drawReport()
   }
-  say(`${Math.round((performance.now() - startedMs) / 1000)} s`)
+  say('done')
   if (problems.length === 0) return
   say(`\n${problems.length} COULD NOT BE MEASURED:\n${problems.join('\n')}`)
   process.exitCode = 1

@@ -2,7 +2,8 @@
 import { styleText } from 'node:util'
 import type { Case } from './cases.ts'
 import type { GoalOutcome } from './goals.ts'
-import type { CaseRecord, ContenderRecord, Results } from './record.ts'
+import { type CaseRecord, type ContenderRecord, type Results, spreadOf } from './record.ts'
+import type { Figure } from './sample.ts'
 import { ratioSpread, type Spread } from './statistics.ts'
 import { count, digits, mebibytes, rateOf } from './units.ts'
 
@@ -31,25 +32,26 @@ const spreadText = (spread: Spread | undefined, text: (value: number) => string)
 /** How many times the rate of this one the first one has. */
 function ratioText(first: ContenderRecord, other: ContenderRecord): string {
   if (first === other) return ''
-  const rates = ({ samples }: ContenderRecord): number[] => samples.map(({ iops }) => iops)
+  const rates = ({ rounds }: ContenderRecord): readonly number[] => rounds.iops ?? []
   const ratio = ratioSpread(rates(first), rates(other))
   return ratio ? `× ${spreadText(ratio, digits)}` : ''
 }
 
 function rowOf(one: Case, first: ContenderRecord, contender: ContenderRecord): Row {
-  const { figures } = contender
   const { figure, text } = rateOf(one)
-  const median = (spread: Spread | undefined, format: (value: number) => string): string =>
-    spread ? format(spread.median) : '-'
+  const median = (which: Figure, format: (value: number) => string): string => {
+    const spread = spreadOf(contender, which)
+    return spread ? format(spread.median) : '-'
+  }
   return [
     `  ${contender.name}`,
-    spreadText(figures[figure], text),
-    median(figures.p50Us, count),
-    median(figures.p99Us, count),
-    median(figures.p999Us, count),
-    median(figures.targetCpuUs, digits),
-    median(figures.clientCpuUs, digits),
-    median(figures.peakBytes, mebibytes),
+    spreadText(spreadOf(contender, figure), text),
+    median('p50Us', count),
+    median('p99Us', count),
+    median('p999Us', count),
+    median('targetCpuUs', digits),
+    median('clientCpuUs', digits),
+    median('peakBytes', mebibytes),
     ratioText(first, contender),
   ]
 }

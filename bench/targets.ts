@@ -33,10 +33,10 @@ const IQN = 'iqn.2026-11.dev.example:bench'
 
 /** A file of noise, on the disk and in the page cache. */
 function makeImage(path: string): void {
-  const chunk = Buffer.alloc(CHUNK_BYTES)
+  const chunk = randomFillSync(Buffer.alloc(CHUNK_BYTES))
   const file = openSync(path, 'w')
   for (let offset = 0; offset < IMAGE_BYTES; offset += CHUNK_BYTES) {
-    writeSync(file, randomFillSync(chunk), 0, CHUNK_BYTES, offset)
+    writeSync(file, chunk, 0, CHUNK_BYTES, offset)
   }
   fsyncSync(file)
   closeSync(file)
@@ -64,11 +64,23 @@ async function delayed(scratch: Scratch, target: Target, port: number): Promise<
   return { ...target, url: target.url.replace(String(port), String(proxy.port)) }
 }
 
-/** What one of them is: how to start it, and what it needs. */
+/** Other people's targets: what they need, and how they start. */
 const others = {
-  tgt: { needs: ['tgtd', 'tgtadm'], packages: 'tgt' },
-  istgt: { needs: ['istgt'], packages: 'istgt' },
+  tgt: { needs: ['tgtd', 'tgtadm'], packages: 'tgt', start: tgt },
+  istgt: { needs: ['istgt'], packages: 'istgt', start: istgt },
 } as const
+
+async function tgt(scratch: Scratch, image: string): Promise<Target> {
+  const subject = await startTgt(scratch, { images: [image] })
+  return { pid: subject.pid, url: subject.url() }
+}
+
+async function istgt(scratch: Scratch, image: string): Promise<Target> {
+  // It names its files by itself: this one is the same file.
+  linkSync(image, scratch.path('bench.istgt'))
+  const started = await startIstgt(scratch, [{ name: 'bench', size: String(IMAGE_BYTES), blockSize: 512 }])
+  return { pid: started.pid, url: started.url('bench') }
+}
 
 export async function startTargets(scratch: Scratch): Promise<Targets> {
   const image = scratch.path('image')
@@ -101,21 +113,19 @@ export async function startTargets(scratch: Scratch): Promise<Targets> {
   const floorTls = await startScript(scratch, 'floor-server.ts', [certificate.certFile, certificate.keyFile])
   targets['floor-tls'] = { pid: floorTls.pid, url: String(floorTls.port), caFile: ca.certFile }
 
-  for (const [name, { needs, packages }] of Object.entries(others)) {
+  for (const name of ['tgt', 'istgt'] as const) {
+    const { needs, packages, start } = others[name]
     const absent = needs.filter((program) => findCommand(program) === undefined)
-    if (absent.length > 0)
-      missing.set(name as Served, `${absent.join(', ')} missing: apt-get install ${packages}`)
-  }
-  if (!missing.has('tgt')) {
-    const tgt = await startTgt(scratch, { images: [image] })
-    targets.tgt = { pid: tgt.pid, url: tgt.url() }
-  }
-  if (!missing.has('istgt')) {
-    // It names its files by itself: this one is the same file.
-    linkSync(image, scratch.path('bench.istgt'))
-    const disk = { name: 'bench', size: String(IMAGE_BYTES), blockSize: 512 } as const
-    const istgt = await startIstgt(scratch, [disk])
-    targets.istgt = { pid: istgt.pid, url: istgt.url('bench') }
+    if (absent.length > 0) {
+      missing.set(name, `${absent.join(', ')} missing: apt-get install ${packages}`)
+      continue
+    }
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      targets[name] = await start(scratch, image)
+    } catch (error) {
+      missing.set(name, error instanceof Error ? error.message : String(error))
+    }
   }
   const pids = new Set(Object.values(targets).map((target) => target.pid))
   for (const each of pids) await pinTarget(each) // oxlint-disable-line no-await-in-loop -- one is quick
