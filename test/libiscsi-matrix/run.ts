@@ -3,6 +3,7 @@
  * its own. Fails unless none fails, and each passes, rather than skips, on one kind at least. The table is the result; what failed
  * is below it.
  */
+import { availableParallelism } from 'node:os'
 import { styleText } from 'node:util'
 import {
   listSuiteTests,
@@ -12,11 +13,25 @@ import {
   type SuiteTest,
 } from '../support/libiscsi-suite.ts'
 import { Scratch } from '../support/scratch.ts'
-import { type UnitKind, unitKinds } from './units.ts'
+import { type ServedUnit, type UnitKind, unitKinds } from './units.ts'
 
-/** Units that are tested at the same time. */
-const AT_ONCE = 3
-/** A test of SANITIZE sleeps for a minute. */
+/** Units that are tested at the same time: more than there are processors, as some wait for the disk. */
+const AT_ONCE = availableParallelism() + 2
+/** And units whose tests sleep. */
+const ASLEEP_AT_ONCE = 4
+
+/**
+ * Tests that sleep most of their time: for a reservation to be lost, for an answer that must not come, for a SANITIZE to be under
+ * way. They get a unit of their own, of the same kind, beside the one of all others; what waits costs nothing.
+ */
+const SLEEPERS = [
+  /^Reserve6\.(?:ITNexusLoss|TargetColdReset|TargetWarmReset|LUNReset)$/,
+  /^iSCSIcmdsn\./,
+  /^Sanitize\.(?:Readonly|Reset)$/,
+]
+const sleeps = (name: string): boolean => SLEEPERS.some((pattern) => pattern.test(name))
+
+/** One of them sleeps for a minute. */
 const TEST_TIMEOUT_MS = 150_000
 
 /** Times that a test is run whose program comes to grief while it clears up. */
@@ -52,20 +67,43 @@ function isMeant({ leaveOut, only }: UnitKind, name: string): boolean {
   return only === undefined || only.some((wanted) => name === wanted || name.startsWith(`${wanted}.`))
 }
 
-async function testUnit(kind: UnitKind, names: readonly string[]): Promise<Results> {
-  const results: Results = new Map()
+/** Some of a kind's tests, one after the other, with a unit of their own. */
+interface Lane {
+  readonly kind: UnitKind
+  readonly names: readonly string[]
+}
+
+/** Servers start one after the other: together, each would take as long as all. */
+let lastStart: Promise<unknown> = Promise.resolve()
+function serve(kind: UnitKind, scratch: Scratch): Promise<ServedUnit> {
+  const start = lastStart.then(() => kind.serve(scratch))
+  lastStart = start.catch(() => undefined)
+  return start
+}
+
+async function runLane({ kind, names }: Lane, results: Results): Promise<void> {
+  const started = performance.now()
   const scratch = new Scratch()
   try {
-    const { url, secondUrl } = await kind.serve(scratch)
-    for (const name of names.filter((each) => isMeant(kind, each))) {
+    const { url, secondUrl } = await serve(kind, scratch)
+    for (const name of names) {
       const options = { timeoutMs: TEST_TIMEOUT_MS, ...(secondUrl !== undefined && { secondUrl }) }
       results.set(name, await runJudged(name, url, options))
     }
   } finally {
     await scratch.end()
   }
-  return results
+  const seconds = ((performance.now() - started) / 1000).toFixed(0)
+  process.stdout.write(`${kind.name}: ${names.length} tests in ${seconds} s\n`)
 }
+
+const lanesOf = (asleep: boolean): Lane[] =>
+  kinds
+    .map((kind) => ({
+      kind,
+      names: names.filter((name) => isMeant(kind, name) && sleeps(name) === asleep),
+    }))
+    .filter((lane) => lane.names.length > 0)
 
 const marks: Readonly<Record<Outcome, string>> = {
   passed: styleText('green', '+'),
@@ -78,18 +116,16 @@ const wanted = process.argv.slice(2)
 const isWhole = wanted.length === 0
 const kinds = unitKinds.filter(({ name }) => isWhole || wanted.includes(name))
 const names = await listSuiteTests()
-const table = new Map<string, Results>()
-// The slowest first: it sleeps most of the time.
-const waiting = kinds.toReversed().values()
-const worker = async (): Promise<void> => {
-  for (const kind of waiting) {
-    const started = performance.now()
-    table.set(kind.name, await testUnit(kind, names))
-    const seconds = ((performance.now() - started) / 1000).toFixed(0)
-    process.stdout.write(`${kind.name}: ${table.get(kind.name)?.size ?? 0} tests in ${seconds} s\n`)
+const table = new Map<string, Results>(kinds.map(({ name }) => [name, new Map()]))
+/** Runs lanes, so many at a time; the last ones take longest, and come first. */
+async function runLanes(lanes: readonly Lane[], atOnce: number): Promise<void> {
+  const waiting = lanes.toReversed().values()
+  const worker = async (): Promise<void> => {
+    for (const lane of waiting) await runLane(lane, table.get(lane.kind.name) ?? new Map())
   }
+  await Promise.all(Array.from({ length: atOnce }, worker))
 }
-await Promise.all(Array.from({ length: AT_ONCE }, worker))
+await Promise.all([runLanes(lanesOf(true), ASLEEP_AT_ONCE), runLanes(lanesOf(false), AT_ONCE)])
 
 const width = Math.max(...names.map(({ length }) => length))
 process.stdout.write(`\n${' '.repeat(width)}  ${kinds.map(({ name }) => name).join('  ')}\n`)
