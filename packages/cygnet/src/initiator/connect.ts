@@ -106,7 +106,7 @@ async function oneSession(
       if (event.kind === 'session-lost') isLost = true
       if (event.kind === 'session-reinstated') isLost = false
       options.onRecovery?.(event)
-      const news = pathEvent(event, formatPortalAddress(session.portal))
+      const news = pathEvent(event, session)
       if (news) tell(news)
     },
   })
@@ -136,17 +136,25 @@ async function severalPaths(
   return { executor: paths, session, paths: () => paths.reports, isUp, close: () => paths.close() }
 }
 
-/** What a step of the session's recovery means to the user of a disk. */
-function pathEvent(event: RecoveryEvent, portal: string): DeviceEvent | undefined {
+/**
+ * What a step of the session's recovery means to the user of a disk. Below ErrorRecoveryLevel 2 the session is lost with each of its
+ * connections, and one loss is told once.
+ */
+function pathEvent(
+  event: RecoveryEvent,
+  { portal, parameters }: Pick<Session, 'portal' | 'parameters'>,
+): DeviceEvent | undefined {
+  const path = formatPortalAddress(portal)
   switch (event.kind) {
     case 'connection-lost':
-      return { kind: 'path-lost', path: `${portal}, connection ${event.cid}`, reason: event.failure.message }
+      if (parameters.errorRecoveryLevel < 2) return undefined
+      return { kind: 'path-lost', path: `${path}, connection ${event.cid}`, reason: event.failure.message }
     case 'connection-recovered':
-      return { kind: 'path-restored', path: `${portal}, connection ${event.cid}`, reason: 'its tasks go on' }
+      return { kind: 'path-restored', path: `${path}, connection ${event.cid}`, reason: 'its tasks go on' }
     case 'session-lost':
-      return { kind: 'path-lost', path: portal, reason: event.failure.message }
+      return { kind: 'path-lost', path, reason: event.failure.message }
     case 'session-reinstated':
-      return { kind: 'path-restored', path: portal, reason: 'logged in again' }
+      return { kind: 'path-restored', path, reason: 'logged in again' }
     default:
       return undefined
   }
