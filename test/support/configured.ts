@@ -9,6 +9,7 @@ export interface Configuration {
   readonly targets: Readonly<Record<string, object>>
   readonly discovery?: object
   readonly limits?: object
+  readonly shards?: number | 'auto'
 }
 
 export interface Configured extends AsyncDisposable {

@@ -149,7 +149,7 @@ class ShardServer {
   #newPortal(state: PortalState, index: number, surroundings: PortalSurroundings): TcpServer {
     return newPortal(state, surroundings, {
       handover: {
-        newRoute: (host) => new LoginRoute(host, this.#isElsewhere),
+        newRoute: (host) => new LoginRoute(host, this.#isElsewhere, this.#options.state.limits.textBytes),
         take: (handed) => void this.#handOver(handed, index, state.tls !== null),
       },
     })

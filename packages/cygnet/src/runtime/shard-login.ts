@@ -32,11 +32,8 @@ export interface Handover {
   take(handed: HandedConnection): void
 }
 
-/**
- * Text that an initiator may send before it has named its target, and the headers around it. The first request names
- * it; only one that cuts its text into pieces (C bit) comes near.
- */
-const MAX_RECEIVED_BYTES = 128 * 1024
+/** Headers around the text of a first request that was cut into pieces (C bit). */
+const HEADERS_BYTES = 64 * 1024
 
 /** What the engine makes of a login for elsewhere; the connection is handed over before it can be sent. */
 const NEVER_SENT = refuse(LoginStatus.serviceUnavailable, 'handed over')
@@ -54,12 +51,15 @@ export class LoginRoute {
   readonly host: TargetHost
   readonly #inner: TargetHost
   readonly #isElsewhere: IsElsewhere
+  readonly #mostBytes: number
   #received: Uint8Array[] = []
   #receivedBytes = 0
   #isSettled = false
   #targetName: string | undefined
 
-  constructor(host: TargetHost, isElsewhere: IsElsewhere) {
+  /** `textBytes`: what a login may send at most. */
+  constructor(host: TargetHost, isElsewhere: IsElsewhere, textBytes: number) {
+    this.#mostBytes = textBytes + HEADERS_BYTES
     this.#inner = host
     this.#isElsewhere = isElsewhere
     this.host = {
@@ -85,7 +85,7 @@ export class LoginRoute {
   record(bytes: Uint8Array): boolean {
     if (this.#isSettled) return true
     this.#receivedBytes += bytes.length
-    if (this.#receivedBytes > MAX_RECEIVED_BYTES) return false
+    if (this.#receivedBytes > this.#mostBytes) return false
     this.#received.push(bytes.slice())
     return true
   }
