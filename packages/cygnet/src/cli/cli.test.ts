@@ -57,6 +57,8 @@ test('the version is the one of the package', () => {
 
 const refusals: readonly { args: string[]; message: RegExp }[] = [
   { args: ['--block-size', '1024'], message: /Allowed choices are 512, 4096/ },
+  { args: ['--kind', 'tape'], message: /Allowed choices are disk, cdrom/ },
+  { args: ['missing.iso', '--size', '1M'], message: /^cygnet: missing\.iso does not exist/ },
   { args: ['--size', 'big'], message: /"big" is not a size/ },
   { args: ['--target', 'disk'], message: /"disk" is not an iSCSI name/ },
   { args: ['--listen', '::1'], message: /put an IPv6 address in brackets, \[::1\]/ },
@@ -102,6 +104,27 @@ test('without an image, a sparse disk of 1 GiB is created and served again the n
     child.kill(signal)
     assert.deepEqual(await exit, [0, null])
     rmSync(join(folder, 'data'), { recursive: true })
+  }
+})
+
+test('an .iso is a disc, unless --kind says otherwise', async () => {
+  writeFileSync(join(folder, 'disc.iso'), Buffer.alloc(1 << 20))
+  writeFileSync(join(folder, 'other.raw'), Buffer.alloc(1 << 20))
+  for (const { args, shown } of [
+    {
+      args: ['disc.iso', 'other.raw'],
+      shown: [/1 MiB CD\/DVD, 2048-byte blocks, read-only/, /1 MiB, 512-byte/],
+    },
+    { args: ['disc.iso', '--kind=disk'], shown: [/1 MiB, 512-byte blocks +disc\.iso/] },
+    {
+      args: ['other.raw', '--kind=cdrom'],
+      shown: [/1 MiB CD\/DVD, 2048-byte blocks, read-only +other\.raw/],
+    },
+  ]) {
+    const { child, output, exit } = await serve(...args)
+    for (const line of shown) assert.match(output.stdout, line)
+    child.kill('SIGTERM')
+    assert.deepEqual(await exit, [0, null])
   }
 })
 

@@ -56,8 +56,8 @@ function describeTarget({ state, disks }: ServedTarget, portals: readonly Runnin
     .filter((portal) => state.groups.includes(portal.state.group))
     .map(({ address }) => formatAddress(address))
   const rows = disks.map(
-    ({ lun, sizeBytes, blockSizeBytes, readOnly, name }) =>
-      `  LUN ${lun}   ${formatSize(sizeBytes)}, ${blockSizeBytes}-byte blocks${readOnly ? ', read-only' : ''}   ${name}`,
+    ({ lun, kind, sizeBytes, blockSizeBytes, readOnly, name }) =>
+      `  LUN ${lun}   ${formatSize(sizeBytes)}${kind === 'cdrom' ? ' CD/DVD' : ''}, ${blockSizeBytes}-byte blocks${readOnly ? ', read-only' : ''}   ${name}`,
   )
   return [`Serving ${state.name} on ${addresses.join(', ')}`, ...rows].join('\n')
 }

@@ -245,7 +245,7 @@ describe('mode pages of a drive', () => {
     assert.deepEqual([get16(data, 0), get16(data, 6)], [data.length - 2, 0])
     const codes: number[] = []
     for (let at = 8; at < data.length; at += 2 + (data[at + 1] ?? 0)) codes.push(data[at] ?? 0)
-    assert.deepEqual(codes, [0x01, 0x1a, 0x1d, 0x2a])
+    assert.deepEqual(codes, [0x01, 0x0a, 0x1a, 0x1d, 0x2a])
     const short = cd().run(cdbOf('1a 00 2a 00 ff 00')).data
     assert.deepEqual([short[0], short[3], short[4], short.length], [35, 0, 0x2a, 36])
     assert.equal(problem(cd(), '5a 00 08 00 000000 0100 00'), '5/2400')
@@ -267,8 +267,8 @@ describe('mode pages of a drive', () => {
     const cdb = cdbOf(`55 10 0000000000 00${pages.length.toString(16)} 00`)
     assert.equal(senseOf(drive.run(cdb, { dataOut: pages })), 'status 0')
     assert.deepEqual(
-      [...drive.run(cdbOf('5a 00 7f 00 000000 0100 00')).data.subarray(10, 20)],
-      Array.from({ length: 10 }, () => 0),
+      [...drive.run(cdbOf('5a 00 6a 00 000000 0100 00')).data.subarray(10)],
+      Array.from({ length: 30 }, () => 0),
       'nothing is changeable',
     )
     pages[8 + 3] = 5

@@ -1,8 +1,9 @@
 import { set16 } from './fields.ts'
 
-/** Mode pages of a CD or DVD drive (MMC-6 §7). */
+/** Mode pages of a CD or DVD drive (MMC-6 §7), and the control page (SPC-5 §7.5.10). */
 export const OpticalPage = {
   readErrorRecovery: 0x01,
+  control: 0x0a,
   powerCondition: 0x1a,
   timeoutAndProtect: 0x1d,
   capabilities: 0x2a,
@@ -20,6 +21,17 @@ function newPage(code: number, lengthBytes: number): Uint8Array {
   const bytes = new Uint8Array(lengthBytes)
   bytes[0] = code
   bytes[1] = lengthBytes - 2
+  return bytes
+}
+
+/** 2 GLTSD(1)   3 QUEUE ALGORITHM MODIFIER(7-4) */
+const NOTHING_IS_LOGGED = 0x02
+const UNRESTRICTED_REORDERING = 0x10
+
+function controlPage(): Uint8Array {
+  const bytes = newPage(OpticalPage.control, 12)
+  bytes[2] = NOTHING_IS_LOGGED
+  bytes[3] = UNRESTRICTED_REORDERING
   return bytes
 }
 
@@ -60,6 +72,7 @@ function capabilitiesPage({ isLocked, kilobytesPerSecond }: DriveCapabilities): 
 /** All pages, in ascending order. */
 export const encodeOpticalPages = (drive: DriveCapabilities): readonly Uint8Array[] => [
   newPage(OpticalPage.readErrorRecovery, 12),
+  controlPage(),
   newPage(OpticalPage.powerCondition, 12),
   timeoutPage(),
   capabilitiesPage(drive),
