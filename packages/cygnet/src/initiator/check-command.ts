@@ -5,8 +5,21 @@ import type { ScsiCommand } from './scsi-executor.ts'
 /** Longest CDB: 16 bytes in the header, and what an additional header segment takes (RFC 7143 §11.2.2.3). */
 const CDB_BYTES_MAX = 260
 
+const LUN_MAX = 16_383
+
 /** A command as a caller of the library made it. @throws {BlockDeviceError} ARGUMENT_INVALID */
-export function checkCommand({ cdb, dataOut = [], dataIn, priority = 0 }: Omit<ScsiCommand, 'lun'>): void {
+export function checkCommand({
+  lun = 0,
+  cdb,
+  dataOut = [],
+  dataIn,
+  priority = 0,
+}: Omit<ScsiCommand, 'lun'> & Partial<Pick<ScsiCommand, 'lun'>>): void {
+  if (!Number.isInteger(lun) || lun < 0 || lun > LUN_MAX)
+    throw new BlockDeviceError(
+      'ARGUMENT_INVALID',
+      `A LUN is a whole number from 0 to ${LUN_MAX}, not ${lun}.`,
+    )
   checkBytes(cdb, 'A CDB')
   if (dataIn !== undefined) checkBytes(dataIn, 'dataIn')
   if (!Array.isArray(dataOut))

@@ -267,3 +267,16 @@ test('TLS, where it is asked for, also by a URL', async () => {
   assert.ok(one.isOpen && other.isOpen && plain.isOpen)
   assert.deepEqual(net.tls, [{ caFile: 'ca.crt' }, { pskFile: 'psk' }])
 })
+
+test('commands that cannot be sent are refused with a code, and nothing is sent', async () => {
+  const { initiator } = network({ 'a:3260': undefined })
+  await using session = await initiator.openSession(where('a'))
+  const cdb = fakeCdb(FakeOpcode.read, 0)
+  for (const wrong of [
+    { lun: 16_384, cdb },
+    { lun: 0.5, cdb },
+    { lun: 0, cdb: new Uint8Array(0) },
+    { lun: 0, cdb, priority: -1 },
+  ])
+    assert.equal(await codeOf(session.execute(wrong)), 'ARGUMENT_INVALID')
+})

@@ -12,6 +12,7 @@ import {
   type ScsiResult,
   type ScsiStatusResult,
 } from '../session/initiator-role/scsi-request.ts'
+import { checkCommand } from './check-command.ts'
 import { type DiscoveredTarget, readTargets } from './discovered-target.ts'
 import type { RecoveryEvent } from './options.ts'
 import { errorOf } from './scsi-executor.ts'
@@ -119,14 +120,17 @@ export class Session implements SessionFacts, AsyncDisposable {
   /**
    * Carries out a SCSI command. Whatever status the device server answers with is a result; there is none where the
    * promise rejects.
-   * @throws {CygnetError} TASK_ABORTED, TASK_TIMEOUT, TASK_LOST, DATA_LOST, TARGET_FAILURE, REQUEST_REJECTED,
+   * @throws {CygnetError} ARGUMENT_INVALID, TASK_ABORTED, TASK_TIMEOUT, TASK_LOST, DATA_LOST, TARGET_FAILURE, REQUEST_REJECTED,
    * PROTOCOL_ERROR, CONNECTION_LOST, SESSION_LOST, SESSION_CLOSED; or the reason of `signal`
    */
   execute(options: ExecuteOptions): Promise<ScsiStatusResult> {
     const { signal } = options
     const { promise, resolve, reject } = Promise.withResolvers<ScsiStatusResult>()
-    if (signal?.aborted) {
-      reject(signal.reason)
+    try {
+      checkCommand(options)
+      signal?.throwIfAborted()
+    } catch (error) {
+      reject(error)
       return promise
     }
     const abort = (): void => this.#protocol.abort(request)
