@@ -15,7 +15,7 @@ export interface IdleSessions {
 /** Logged in and out before memory is looked at, so that what every server has is not counted. */
 const FIRST_SESSIONS = 64
 const LOGIN_TIMEOUT_MS = 60_000
-const SETTLE_MS = 2000
+const SETTLE_MS = 1000
 const MANY = 65_535
 
 export async function measureIdleSessions(scratch: Scratch, sessions: number): Promise<IdleSessions> {

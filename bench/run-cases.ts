@@ -64,7 +64,7 @@ export class CaseRunner {
     const samples = new Map<string, Sample[]>()
     const contenders = one.contenders.filter((contender) => this.#canRun(contender, one))
     const rounds = one.load.isWan ? this.#settings.wanRounds : this.#settings.rounds
-    this.#say(`${one.id}: ${contenders.length} contenders, ${rounds} rounds`)
+    this.#say(`${one.id}: ${contenders.length} contenders, ${rounds} round${rounds === 1 ? '' : 's'}`)
     for (let round = 1; round <= rounds; round++) {
       for (const contender of contenders) {
         const before = samples.get(contender.name) ?? []

@@ -133,7 +133,7 @@ async function main(): Promise<void> {
   }
   say('done')
   if (problems.length === 0) return
-  say(`\n${problems.length} COULD NOT BE MEASURED:\n${problems.join('\n')}`)
+  process.stderr.write(`\n${problems.length} COULD NOT BE MEASURED:\n${problems.join('\n')}\n`)
   process.exitCode = 1
 }
 

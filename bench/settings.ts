@@ -39,7 +39,7 @@ export const full: Settings = {
 /** A look, within a minute and a half. */
 export const quick: Settings = {
   rounds: 1,
-  seconds: 0.6,
+  seconds: 0.5,
   wholeSeconds: 1,
   warmUpSeconds: 0.3,
   firstSeconds: 0.3,
@@ -47,7 +47,7 @@ export const quick: Settings = {
   wanWarmUpSeconds: 0.5,
   wanRounds: 1,
   idleSessions: 1000,
-  memorySeconds: 2,
+  memorySeconds: 1.5,
   onlyQuick: true,
 }
 
