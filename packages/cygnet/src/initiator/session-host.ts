@@ -14,7 +14,7 @@ export class SessionHost {
   readonly #portal: PortalAddress
   readonly #connectTimeoutMs: number
   readonly #onEvent: (event: SessionEvent) => void
-  readonly #links = new Set<Link>()
+  #links: readonly Link[] = []
   readonly #alarm: Alarm
   #isDue = false
   #lastError: CygnetError | undefined
@@ -62,14 +62,14 @@ export class SessionHost {
 
   readonly #poll = (): void => {
     const { protocol } = this
-    for (const { error } of this.#links) this.#lastError = error ?? this.#lastError
+    for (const { error } of this.#links) if (error) this.#lastError = error
     for (let event = protocol.pollEvent(); event; event = protocol.pollEvent()) {
       if (event.kind === 'connect') this.#connect(event)
       else this.#onEvent(event)
     }
     for (const link of this.#links) {
       link.flush()
-      if (link.isOver) this.#links.delete(link)
+      if (link.isOver) this.#links = this.#links.filter((one) => one !== link)
     }
     this.#alarm.set(protocol.pollTimeout())
     this.#isDue = false
@@ -78,7 +78,7 @@ export class SessionHost {
 
   #connect({ connection, portal = this.#portal }: Extract<SessionEvent, { kind: 'connect' }>): void {
     const link = new Link(this.#runtime, connection, this.#wake)
-    this.#links.add(link)
+    this.#links = [...this.#links, link]
     void link.open(portal, this.#connectTimeoutMs)
   }
 }

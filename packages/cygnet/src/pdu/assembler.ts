@@ -247,12 +247,16 @@ export class PduAssembler {
     this.#sliceBuffer = buffer
     this.#sliceStart = start
     this.#sliceEnd = end
-    this.#buffers.push(buffer)
+    // Most data segments are one slice: an array that is to grow has room for many.
+    if (this.#buffers.length === 0) this.#buffers = [buffer]
+    else this.#buffers.push(buffer)
   }
 
   #cutSlice(): void {
     if (this.#sliceBuffer === undefined) return
-    this.#data.push(this.#sliceBuffer.bytes.subarray(this.#sliceStart, this.#sliceEnd))
+    const slice = this.#sliceBuffer.bytes.subarray(this.#sliceStart, this.#sliceEnd)
+    if (this.#data.length === 0) this.#data = [slice]
+    else this.#data.push(slice)
     this.#sliceBuffer = undefined
   }
 

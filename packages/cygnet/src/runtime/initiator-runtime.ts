@@ -17,6 +17,8 @@ export function defaultInitiatorName(host = hostname()): string {
   return `iqn.2026-11.dev.cygnet:${part === '' ? 'host' : part}`
 }
 
+const settled = Promise.resolve()
+
 /** This machine, as initiators use it. One for a process: its pool of buffers is shared by all sessions. */
 export function nodeInitiatorRuntime(): InitiatorRuntime {
   const pool = new BufferPool()
@@ -27,7 +29,9 @@ export function nodeInitiatorRuntime(): InitiatorRuntime {
     pool,
     hostName: defaultInitiatorName(),
     random: (lengthBytes) => new Uint8Array(randomBytes(lengthBytes)),
-    defer: queueMicrotask,
+    // `queueMicrotask` does more than that, for asynchronous hooks.
+    // oxlint-disable-next-line promise/no-callback-in-promise -- as with `queueMicrotask`, nobody waits for it
+    defer: (callback) => void settled.then(callback),
     schedule: (callback, delayMs) => {
       const timer = setTimeout(callback, delayMs)
       return () => clearTimeout(timer)

@@ -57,6 +57,11 @@ export class ReceiveSegments {
   }
 
   #room(): Uint8Array {
+    // Nobody keeps views of it: the same memory again, which is in the processor's cache.
+    if (this.#segment.references === 1) {
+      this.#end = 0
+      return this.#segment.bytes
+    }
     if (this.#segment.bytes.length - this.#end < this.#segment.bytes.length * LEAST_PART) {
       this.#segment.release()
       this.#segment = this.#pool.take(this.segmentBytes)

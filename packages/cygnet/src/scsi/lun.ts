@@ -34,8 +34,12 @@ export function decodeLun(field: bigint): LunAddress {
 /** The first two bytes of the LUN field: peripheral addressing up to 255, flat space above (what every initiator expects). */
 const firstTwoBytes = (lun: number): number => (lun <= 0xff ? lun : 0x4000 | lun)
 
+const fieldOf = (lun: number): bigint => BigInt(firstTwoBytes(lun)) << 48n
+/** Arithmetic of bigints is slow, and every command has a LUN. */
+const smallLuns = Array.from({ length: 256 }, (_, lun) => fieldOf(lun))
+
 /** The LUN field for a LUN of 0..16383. */
-export const encodeLun = (lun: number): bigint => BigInt(firstTwoBytes(lun)) << 48n
+export const encodeLun = (lun: number): bigint => smallLuns[lun] ?? fieldOf(lun)
 
 /** REPORT LUNS parameter data (SPC-5 §6.33): LUN LIST LENGTH (4), reserved (4), eight bytes for each LUN. */
 export function encodeReportLuns(luns: readonly number[], withWellKnown: boolean): Uint8Array {

@@ -146,18 +146,22 @@ export interface Outgoing {
   discard(): void
 }
 
-/** First in, first out, without shifting. */
+/** More places than this are not kept for later. */
+const KEPT_PLACES = 1024
+
+/** First in, first out, without shifting, in places that are used again. */
 export class TransmitQueue {
-  #items: Outgoing[] = []
+  #items: (Outgoing | undefined)[] = []
   #head = 0
+  #end = 0
   #heldBytes = 0
 
   get isEmpty(): boolean {
-    return this.#head === this.#items.length
+    return this.#head === this.#end
   }
 
   get length(): number {
-    return this.#items.length - this.#head
+    return this.#end - this.#head
   }
 
   /** The sum over what waits. */
@@ -167,11 +171,8 @@ export class TransmitQueue {
 
   push(item: Outgoing): void {
     this.#heldBytes += item.heldBytes
-    if (this.#head > 1024 && this.#head * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#head)
-      this.#head = 0
-    }
-    this.#items.push(item)
+    if (this.#head > KEPT_PLACES && this.#head * 2 > this.#end) this.#replace(this.#waiting)
+    this.#items[this.#end++] = item
   }
 
   /** Fills the batch; true while something is left. */
@@ -181,30 +182,38 @@ export class TransmitQueue {
       const item = this.#items[this.#head] as Outgoing
       if (!item.transmit(out)) continue
       this.#heldBytes -= item.heldBytes
-      this.#head++
+      this.#items[this.#head++] = undefined
     }
-    this.#items = []
+    if (this.#items.length > KEPT_PLACES) this.#items = []
     this.#head = 0
+    this.#end = 0
     return false
   }
 
   /** Takes out what belongs to tasks: they go on elsewhere. */
   withdrawTasks(): void {
-    this.#items = this.#items.slice(this.#head).filter(({ isOfTask }) => isOfTask !== true)
-    this.#head = 0
+    this.#replace(this.#waiting.filter(({ isOfTask }) => isOfTask !== true))
   }
 
   /** Takes out one item, which holds nothing. */
   withdraw(item: Outgoing): void {
-    this.#items = this.#items.slice(this.#head).filter((one) => one !== item)
-    this.#head = 0
+    this.#replace(this.#waiting.filter((one) => one !== item))
   }
 
   discardAll(): void {
-    for (const item of this.#items.slice(this.#head)) item.discard()
-    this.#items = []
-    this.#head = 0
+    for (const item of this.#waiting) item.discard()
+    this.#replace([])
     this.#heldBytes = 0
+  }
+
+  get #waiting(): Outgoing[] {
+    return this.#items.slice(this.#head, this.#end).filter((item) => item !== undefined)
+  }
+
+  #replace(items: Outgoing[]): void {
+    this.#items = items
+    this.#head = 0
+    this.#end = items.length
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Instant, TimerTable } from '../../base/clock.ts'
 import type { Serial32 } from '../../base/serial32.ts'
 import { viewOf } from '../../base/bytes.ts'
-import { opcodeOf, RESERVED_TAG } from '../../pdu/bhs.ts'
+import { opcodeOf } from '../../pdu/bhs.ts'
 import { LogoutReason, TaskManagementResponseCode } from '../../pdu/codes.ts'
 import { Opcode } from '../../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../../pdu/received-pdu.ts'
@@ -49,13 +49,12 @@ import {
 import { StateMachine } from '../states/state-machine.ts'
 import { type ManageDone, TaskManagementRequests } from './task-management-requests.ts'
 import { TaskReplay } from './task-replay.ts'
+import { tagAfter } from './task-table.ts'
 
 type TimerName = 'sweep' | 'recovery' | 'reopen' | 'connections' | 'drain'
 const timerNames = ['sweep', 'recovery', 'reopen', 'connections', 'drain'] as const
 
 const MS_PER_SECOND = 1000
-const LARGEST_TAG = RESERVED_TAG - 1
-const tagAfter = (tag: number): number => (tag >= LARGEST_TAG ? 1 : tag + 1)
 
 const dropAnnounced = lostConnection('the target announced that it drops it')
 const logoutWanted = lostConnection('the target asked us to log out')
@@ -354,7 +353,7 @@ export class InitiatorSession implements SessionParts {
     this.tasks.dispatch()
   }
 
-  // ConnectionOwner: PDUs
+  // ConnectionOwner
 
   taskPdu(connection: InitiatorConnection, pdu: ReceivedPdu, opcode: number): void {
     this.#now = Math.max(this.#now, connection.now)
@@ -375,8 +374,6 @@ export class InitiatorSession implements SessionParts {
   tasksTerminated(connection: InitiatorConnection, lun: bigint, expCmdSN: Serial32): void {
     this.management.terminated(connection, lun, expCmdSN)
   }
-
-  // ConnectionOwner: events
 
   connectionEvent(connection: InitiatorConnection, event: InitiatorEvent): void {
     this.#now = Math.max(this.#now, connection.now)

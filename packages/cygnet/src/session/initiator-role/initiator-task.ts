@@ -9,8 +9,8 @@ import { encodeLun } from '../../scsi/lun.ts'
 import { DataInReceiver } from './data-in-receiver.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
 import type { SessionParameters } from '../parameters.ts'
-import type { ScsiFailure, ScsiRequest, ScsiStatusResult } from './scsi-request.ts'
-import { taskAborted, taskTimedOut } from './scsi-result.ts'
+import type { ScsiFailure, ScsiRequest } from './scsi-request.ts'
+import { type OpenResult, taskAborted, taskTimedOut } from './scsi-result.ts'
 import type { Outgoing, TransmitVector } from '../transmit.ts'
 
 /** Where a task is in its life. */
@@ -27,7 +27,7 @@ export type InitiatorTaskState =
 /** A SCSI Response that waits for the rest of its data. */
 export interface HeldResponse {
   readonly statSN: Serial32
-  readonly result: ScsiStatusResult
+  readonly result: OpenResult
 }
 
 /** A deadline that is set when deadlines are looked at next. */

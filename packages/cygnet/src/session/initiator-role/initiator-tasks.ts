@@ -1,5 +1,4 @@
 import type { Instant } from '../../base/clock.ts'
-import type { Serial32 } from '../../base/serial32.ts'
 import { initiatorTaskTagOf, opcodeOf } from '../../pdu/bhs.ts'
 import { RejectReason, ServiceResponse } from '../../pdu/codes.ts'
 import { type DataIn, decodeDataIn, decodeR2T, type R2T } from '../../pdu/data.ts'
@@ -7,6 +6,7 @@ import { Opcode, opcodeName } from '../../pdu/opcodes.ts'
 import type { ReceivedPdu } from '../../pdu/received-pdu.ts'
 import { decodeScsiResponse, type ScsiResponse } from '../../pdu/scsi-response.ts'
 import { ScsiStatus } from '../../scsi/status.ts'
+import { CommandGap } from './command-gap.ts'
 import type { InputArrival } from './data-in-receiver.ts'
 import { DataOutBurst, wrongR2T } from './data-out-burst.ts'
 import type { InitiatorConnection } from './initiator-connection.ts'
@@ -83,14 +83,12 @@ export class InitiatorTasks {
   #order = 0
   /** Tags of tasks that a function on another connection ended: what was on its way for them may still come. */
   readonly #endedElsewhere = new Set<number>()
-  /** A CmdSN that ExpCmdSN stays at, since when, and when that is too long. */
-  #stuckAt: Serial32 | undefined
-  #stuckSince: Instant = 0
-  #stuckDeadline: Instant = 0
+  readonly #gap: CommandGap
 
   constructor(session: TaskSession) {
     this.#session = session
     this.#data = new TaskDataRecovery(session.limits, session.counters)
+    this.#gap = new CommandGap(session.window, session.limits.commandRetryMs)
   }
 
   /** Requests without a result. */
@@ -126,29 +124,33 @@ export class InitiatorTasks {
       this.#session.limits.aheadPdus,
     )
     this.#byTag.add(task)
-    this.#waiting.push(task)
-    this.dispatch()
+    if (this.#waiting.length > 0 || !this.#begin(task)) this.#waiting.push(task)
     this.#session.watch()
   }
 
   /** Sends what waits, as far as the command window is open. */
   dispatch(): void {
-    const { window, parameters } = this.#session
+    if (this.#waiting.length === 0) return
     while (this.#waitingHead < this.#waiting.length) {
       const task = this.#waiting[this.#waitingHead] as InitiatorTask
-      if (task.state === 'waiting') {
-        if (parameters === undefined || !window.isOpen) return
-        const connection = this.#session.chooseConnection()
-        if (connection === undefined) return
-        task.state = 'active'
-        task.cmdSN = window.take()
-        this.#settle(task, connection)
-        task.send(connection, parameters)
-      }
+      if (task.state === 'waiting' && !this.#begin(task)) return
       this.#waitingHead++
     }
     this.#waiting = []
     this.#waitingHead = 0
+  }
+
+  /** Sends the command of a task that waits; false where that cannot be now. */
+  #begin(task: InitiatorTask): boolean {
+    const { window, parameters } = this.#session
+    if (parameters === undefined || !window.isOpen) return false
+    const connection = this.#session.chooseConnection()
+    if (connection === undefined) return false
+    task.state = 'active'
+    task.cmdSN = window.take()
+    this.#settle(task, connection)
+    task.send(connection, parameters)
+    return true
   }
 
   /** The task becomes allegiant to the connection. */
@@ -449,10 +451,10 @@ export class InitiatorTasks {
       this.#giveUpData(task)
       return
     }
-    const dataInBytes = task.receiver.contiguousBytes
-    const wrong = contradictionIn(result, request, dataInBytes, task.sentBytes)
+    result.dataInBytes = task.receiver.contiguousBytes
+    const wrong = contradictionIn(result, request, task.sentBytes)
     if (wrong !== undefined) this.#violated(task, connection, wrong)
-    else this.finish(task, { ...result, dataInBytes })
+    else this.finish(task, result)
   }
 
   // Recovery within a command (§7.1.4.1)
@@ -567,29 +569,17 @@ export class InitiatorTasks {
     }
   }
 
-  /** §7.2.1: ExpCmdSN stays at a command that did not arrive, or whose place nothing fills. */
+  /** §7.2.1: sends the command that the target misses again, or something else in its place. */
   #sweepWindow(now: Instant): void {
-    const { window, limits } = this.#session
-    const { expCmdSN } = window
-    if (expCmdSN === window.cmdSN) {
-      this.#stuckAt = undefined
-      return
-    }
-    if (this.#stuckAt !== expCmdSN) {
-      this.#stuckAt = expCmdSN
-      this.#stuckSince = now
-      this.#stuckDeadline = now + limits.commandRetryMs
-      return
-    }
-    if (now < this.#stuckDeadline) return
-    const task = this.all().find((one) => one.state !== 'waiting' && one.cmdSN === expCmdSN)
+    const cmdSN = this.#gap.overdue(now)
+    if (cmdSN === undefined) return
+    const task = this.all().find((one) => one.state !== 'waiting' && one.cmdSN === cmdSN)
+    const active = task?.state === 'active' ? task.connection : undefined
     // A target that says nothing while it works may have it; its answer to a ping tells.
-    if (task?.state === 'active' && task.connection && task.connection.lastHeard <= this.#stuckSince) return
-    this.#stuckSince = now
-    this.#stuckDeadline = now + limits.commandRetryMs
-    if (task === undefined) this.#session.chooseConnection()?.plugGap(expCmdSN)
-    else if (task.state === 'active' && task.connection && task.connection.errorRecoveryLevel > 0)
-      this.#retry(task, task.connection)
+    if (active && active.lastHeard <= this.#gap.since) return
+    this.#gap.wait(now)
+    if (task === undefined) this.#session.chooseConnection()?.plugGap(cmdSN)
+    else if (active && active.errorRecoveryLevel > 0) this.#retry(task, active)
   }
 
   /** What ends a task whose end was asked for. */

@@ -26,8 +26,11 @@ function readSense(slices: readonly Uint8Array[]): Uint8Array | undefined {
 const residualOf = (overflow: boolean, underflow: boolean, count: number): number =>
   underflow ? count : overflow ? -count : 0
 
-/** What a status on the last Data-In says (§11.7.3); how many bytes came is not known here. */
-export const resultOfDataIn = (header: DataIn): ScsiStatusResult => ({
+/** A result of which it is not known yet how many bytes came. */
+export type OpenResult = Omit<ScsiStatusResult, 'dataInBytes'> & { dataInBytes: number }
+
+/** What a status on the last Data-In says (§11.7.3). */
+export const resultOfDataIn = (header: DataIn): OpenResult => ({
   kind: 'status',
   status: header.status,
   statusQualifier: 0,
@@ -46,7 +49,7 @@ export function resultOfResponse(
   pdu: ReceivedPdu,
   isWrite: boolean,
   isLevel2: boolean,
-): ScsiStatusResult | undefined {
+): OpenResult | undefined {
   const sense = readSense(pdu.data)
   if (sense === undefined) return undefined
   const residual = residualOf(header.residualOverflow, header.residualUnderflow, header.residualCount)
@@ -67,15 +70,15 @@ export function resultOfResponse(
 }
 
 /**
- * What in a result contradicts the data that was transferred. `dataInBytes`: those that came. `dataOutBytes`: up to
- * where the target asked for ours, or got it unasked.
+ * What in a result contradicts the data that was transferred. `dataOutBytes`: up to where the target asked for ours, or
+ * got it unasked.
  */
 export function contradictionIn(
   result: ScsiStatusResult,
   request: ScsiRequest,
-  dataInBytes: number,
   dataOutBytes: number,
 ): string | undefined {
+  const { dataInBytes } = result
   const readBytes = request.dataIn?.length ?? 0
   const missingBytes = Math.max(0, result.dataInResidualBytes)
   const leftBytes = Math.max(0, result.dataOutResidualBytes)

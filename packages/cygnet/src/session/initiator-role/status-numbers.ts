@@ -75,7 +75,7 @@ export class StatusNumbers {
 
   /** What was kept back is complete. */
   acknowledge(statSN: Serial32): void {
-    if (!this.#came.has(statSN)) return
+    if (this.#came.size === 0 || !this.#came.has(statSN)) return
     this.#came.set(statSN, true)
     this.#advance()
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { InitiatorTask } from './initiator-task.ts'
 import { ScsiRequest } from './scsi-request.ts'
-import { TaskTable } from './task-table.ts'
+import { tagAfter, TaskTable } from './task-table.ts'
 
 const request = new ScsiRequest({ lun: 0, cdb: new Uint8Array(6) }, () => undefined)
 const taskOf = (tag: number): InitiatorTask => new InitiatorTask(request, tag, tag, 16)
@@ -45,4 +45,9 @@ test('it takes as many tasks as there are tags to give', () => {
   }
   assert.equal(table.size, 5000)
   for (const task of tasks) assert.equal(table.get(task.initiatorTaskTag), task)
+})
+
+test('tags begin anew after the last one, and leave out those that mean something else', () => {
+  assert.equal(tagAfter(1), 2)
+  assert.equal(tagAfter(0xffff_fffe), 1)
 })

@@ -1,4 +1,9 @@
+import { RESERVED_TAG } from '../../pdu/bhs.ts'
 import type { InitiatorTask } from './initiator-task.ts'
+
+const LARGEST_TAG = RESERVED_TAG - 1
+/** The tag to be given after another one. */
+export const tagAfter = (tag: number): number => (tag >= LARGEST_TAG ? 1 : tag + 1)
 
 /** Places to begin with. */
 const FIRST_PLACES = 64
