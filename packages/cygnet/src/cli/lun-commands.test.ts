@@ -210,6 +210,17 @@ for (const [what, args, message] of [
   ['standard input to standard output', () => ['copy', '-', '-'], /needs no copy/],
   ['verifying standard output', () => ['copy', url, '-', '--verify'], /cannot be looked at again/],
   ['a LUN that is none', () => ['info', url.replace(/0$/, '9')], /no logical unit at LUN 9/],
+  ['RDMA', () => ['copy', url.replace('iscsi:', 'iser:'), 'out'], /only TCP: leave iser away/],
+  [
+    'a user without a secret',
+    () => ['info', url.replace('//', '//me@')],
+    /CHAP needs a secret: give --secret-file/,
+  ],
+  [
+    'connections beyond the limit',
+    () => ['info', `${url}?connections=33`],
+    /connections must be a whole number/,
+  ],
   ['no LUN URL', () => ['info', 'disk.img'], /"disk.img" is not a LUN/],
   ['reserving without a key', () => ['reserve', url, 'take'], /needs --reservation-key/],
   ['verifying by halves of a sector', () => ['verify', url, '--block', '700'], /multiple of 512/],

@@ -24,7 +24,8 @@ export interface LunOptions extends LoginOptions {
   readonly isid?: Uint8Array
 }
 
-const isIscsi = (place: string): boolean => /^iscsi:\/\//i.test(place)
+/** `iser` is refused in words by whoever reads the URL. */
+const isIscsi = (place: string): boolean => /^(iscsi|iser):\/\//i.test(place)
 const isNbd = (place: string): boolean => /^nbds?(\+unix)?:\/\//i.test(place)
 
 /** What stands for a file or device: no URL, and not standard input or output. */
@@ -36,7 +37,7 @@ export function openLun(
   options: LunOptions,
   more: { readonly readOnly?: boolean; readonly isid?: Uint8Array } = {},
 ): Promise<ConnectedDisk> {
-  if (!isIscsi(url) && !/^iser:/i.test(url)) {
+  if (!isIscsi(url)) {
     throw new CygnetError('URL_INVALID', `"${url}" is not a LUN: write iscsi://HOST/TARGET/LUN.`)
   }
   const runtime = nodeInitiatorRuntime()
