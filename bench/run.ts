@@ -57,7 +57,6 @@ const MEMORY = 'memory-under-load'
 async function measureAll(scratch: Scratch, settings: Settings): Promise<Results> {
   const isWanted = (id: string): boolean => values.only === undefined || id.includes(values.only)
   const wanted = cases.filter(({ id, isQuick }) => isWanted(id) && (isQuick || !settings.onlyQuick))
-  const results: Case[] = [...wanted]
   const names = [...cases.map(({ id }) => id), IDLE, MEMORY]
   if (!names.some(isWanted)) throw new Error(`There is no such case. There are: ${names.join(', ')}.`)
   const idleSessions = isWanted(IDLE)
@@ -66,7 +65,7 @@ async function measureAll(scratch: Scratch, settings: Settings): Promise<Results
   const memoryUnderLoad = isWanted(MEMORY)
     ? await tried(MEMORY, () => measureMemoryUnderLoad(scratch, settings))
     : undefined
-  const records = results.length === 0 ? [] : await measureCases(scratch, settings, results)
+  const records = wanted.length === 0 ? [] : await measureCases(scratch, settings, wanted)
   return {
     cases: records,
     ...(idleSessions && { idleSessions }),
