@@ -61,8 +61,10 @@ export type DeviceEvent =
  * A disk, addressed in bytes. Ranges of any alignment will do; those of whole blocks cost least. Requests may run at
  * the same time: those that overlap take effect in the order in which they were made.
  *
- * Every method rejects with a `BlockDeviceError`: PAST_END, ARGUMENT_INVALID and DEVICE_CLOSED for misuse, the other
- * codes for what the device reports.
+ * Offsets and lengths are whole numbers of bytes from 0 on, and a range ends at `sizeBytes` at the latest; a length of 0 does
+ * nothing. Every method but `onEvent` and `close` rejects with a `BlockDeviceError`. For misuse, before anything is sent:
+ * ARGUMENT_INVALID, PAST_END, UNALIGNED (where whole blocks are needed), READ_ONLY, NOT_SUPPORTED, DEVICE_CLOSED. The other codes say
+ * what the device reports, or how the way to it was lost. A `signal` rejects with its reason.
  */
 export interface BlockDevice extends AsyncDisposable {
   /** Capacity. It can change: see the event `capacity-changed`. */
@@ -84,9 +86,12 @@ export interface BlockDevice extends AsyncDisposable {
   unmap(offset: number, lengthBytes: number, options?: RequestOptions): Promise<void>
   /** The range reads as zeroes afterwards. */
   writeZeroes(offset: number, lengthBytes: number, options?: ZeroOptions): Promise<void>
-  /** Fills a range of whole blocks with one block. */
+  /** Fills a range of whole blocks with one block, of `blockSizeBytes`. Rejects with UNALIGNED for other ranges. */
   writeSame(offset: number, lengthBytes: number, block: Uint8Array, options?: WriteOptions): Promise<void>
-  /** Writes whole blocks if they hold what is expected, in one step; otherwise rejects with MISCOMPARE. */
+  /**
+   * Writes whole blocks if they hold what is expected, in one step; otherwise rejects with MISCOMPARE. Both have one length, at most
+   * `can.compareAndWriteBytes`.
+   */
   compareAndWrite(
     offset: number,
     expected: Uint8Array,
