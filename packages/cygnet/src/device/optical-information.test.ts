@@ -73,6 +73,7 @@ describe('disc and track', () => {
   it('are complete, finalized and as large as the image', () => {
     const disc = cd().run(cdbOf('51 00 0000000000 0022 00')).data
     assert.deepEqual([get16(disc, 0), disc.length, ...disc.subarray(2, 7)], [32, 34, 0x0e, 1, 1, 1, 1])
+    assert.deepEqual([get32(disc, 16), get32(disc, 20)], [0xffff_ffff, 0xffff_ffff])
     for (const [type, number] of [
       ['00', '0000003f'],
       ['01', '00000001'],
@@ -156,6 +157,8 @@ describe('GET EVENT STATUS NOTIFICATION', () => {
     const drive = cd()
     assert.equal(events(drive, '10'), '0004045602020000', 'a new nexus: the disc is new')
     assert.equal(events(drive, '10'), '0004045600020000')
+    drive.run(cdbOf('1b 00 00 00 03 00'))
+    assert.equal(events(drive, '10'), '0004045600020000', 'it was in')
     drive.run(cdbOf('1b 00 00 00 02 00'))
     assert.equal(events(drive, '12'), '0004015602000001', 'the most important class first')
     assert.equal(events(drive, '12'), '0004045603010000')

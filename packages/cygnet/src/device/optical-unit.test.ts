@@ -6,6 +6,7 @@ import { get16, get32 } from '../scsi/fields.ts'
 import { decodeInquiry } from '../scsi/inquiry.ts'
 import { DISC_BLOCK_BYTES } from '../scsi/mmc-address.ts'
 import { Opcode } from '../scsi/opcodes.ts'
+import type { Nexus } from '../scsi/task.ts'
 import { decodeSerialNumber } from '../scsi/vpd.ts'
 import { cdbOf, nexusNamed, senseOf, TestStore, TEST_IDENTITY } from './disk.test-helper.ts'
 import { CD_BLOCKS } from './optical-disc.ts'
@@ -16,6 +17,7 @@ import { TargetPortGroups } from './target-port-groups.ts'
 const READY = testUnitReadyCdb()
 const EJECT = cdbOf('1b 00 00 00 02 00')
 const LOAD = cdbOf('1b 00 00 00 03 00')
+const PREVENT = cdbOf('1e 00 00 00 01 00')
 const bytesOf = (drive: TestDrive, lba: number, blocks: number): Uint8Array =>
   drive.store.bytes.subarray(lba * DISC_BLOCK_BYTES, (lba + blocks) * DISC_BLOCK_BYTES)
 
@@ -129,10 +131,41 @@ describe('the disc in a drive', () => {
     const drive = new TestDrive()
     const other = nexusNamed('two')
     drive.attach(other)
-    drive.run(cdbOf('1e 00 00 00 01 00'), {}, other)
+    drive.run(PREVENT, {}, other)
     assert.equal(senseOf(drive.run(EJECT)), '5/5302')
     drive.unit.detachNexus(other, 'nexus-loss')
     assert.equal(senseOf(drive.run(EJECT)), 'status 0')
+  })
+
+  it('may be removed after a reset', () => {
+    const drive = new TestDrive()
+    drive.run(PREVENT)
+    drive.unit.reset(() => undefined)
+    drive.run(READY)
+    assert.equal(senseOf(drive.run(EJECT)), 'status 0')
+  })
+
+  it('may be removed after PREEMPT AND ABORT of who prevented it, and not after PREEMPT', () => {
+    for (const [action, sense] of [
+      ['4', '5/5302'],
+      ['5', 'status 0'],
+    ] as const) {
+      const drive = new TestDrive()
+      const other = nexusNamed('two')
+      drive.attach(other)
+      const reserveOut = (nexus: Nexus, what: string, key: number, actionKey: number): void => {
+        const dataOut = new Uint8Array(24)
+        dataOut[7] = key
+        dataOut[15] = actionKey
+        const cdb = cdbOf(`5f 0${what} 01 00 00 00000018 00`)
+        assert.equal(senseOf(drive.run(cdb, { dataOut }, nexus)), 'status 0')
+      }
+      reserveOut(drive.nexus, '0', 0, 1)
+      reserveOut(other, '0', 0, 2)
+      drive.run(PREVENT, {}, other)
+      reserveOut(drive.nexus, action, 1, 2)
+      assert.equal(senseOf(drive.run(EJECT)), sense)
+    }
   })
 
   it('starts by itself after a stop', () => {
