@@ -52,7 +52,12 @@ export type { Spread } from './session/initiator-role/initiator-policy.ts'
 export type { ConnectionParameters, SessionParameters } from './session/parameters.ts'
 export type { PortalAddress } from './session/portal-address.ts'
 export { RecoveryCounters } from './session/recovery-counters.ts'
-export type { ScsiRequestOptions, ScsiStatusResult } from './session/initiator-role/scsi-request.ts'
+export type {
+  ScsiFailure,
+  ScsiRequestOptions,
+  ScsiResult,
+  ScsiStatusResult,
+} from './session/initiator-role/scsi-request.ts'
 
 const runtime = nodeInitiatorRuntime()
 const initiator = new Initiator(runtime)

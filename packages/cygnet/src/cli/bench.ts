@@ -24,6 +24,7 @@ interface BenchOptions extends LunOptions {
   readonly block: number
   readonly depth: number
   readonly time: number
+  readonly warmUp: number
   readonly span?: number
   readonly json?: true
 }
@@ -43,6 +44,7 @@ export function benchCommand(): Command {
     .option('--block <SIZE>', 'bytes of one request', size, 4096)
     .option('--depth <N>', 'requests under way together', wholeNumber(1, 4096), 32)
     .option('--time <SECONDS>', 'how long', wholeNumber(1, 86_400), 10)
+    .option('--warm-up <SECONDS>', 'how long before that, while Node compiles', wholeNumber(0, 3600), 1)
     .option('--span <SIZE>', 'use only the beginning of the LUN (default: all of it)', size)
     .option('--json', 'as JSON')
   return withLunOptions(command).showHelpAfterError('(cygnet bench --help shows the options)').action(bench)
@@ -58,7 +60,7 @@ export function size(text: string): number {
 }
 
 async function bench(url: string, options: BenchOptions): Promise<void> {
-  const { pattern, block, depth, time } = options
+  const { pattern, block, depth, time, warmUp } = options
   const isReading = patterns[pattern].writes === 0
   const { disk } = await openLun(url, options, { readOnly: isReading })
   await using device = disk
@@ -67,8 +69,9 @@ async function bench(url: string, options: BenchOptions): Promise<void> {
   const state = { isOver: false }
   const stop = (): void => void (state.isOver = true)
   process.once('SIGINT', stop)
-  const timer = setTimeout(stop, time * 1000)
   const meter = new LoadMeter()
+  const warm = setTimeout(() => meter.restart(), warmUp * 1000)
+  const timer = setTimeout(stop, (warmUp + time) * 1000)
   const display = options.json ? undefined : showLive(meter)
   try {
     const offsets = offsetsOf(patterns[pattern].isRandom, blocks, block)
@@ -78,6 +81,7 @@ async function bench(url: string, options: BenchOptions): Promise<void> {
     await Promise.all(workers)
   } finally {
     stop()
+    clearTimeout(warm)
     clearTimeout(timer)
     clearInterval(display)
     if (display) process.stderr.write('\r\u001b[K')
@@ -105,11 +109,11 @@ async function work(
   // Zeroes might be stored as nothing.
   randomFillSync(bytes)
   /* oxlint-disable no-await-in-loop -- the depth is the number of workers */
+  let nowMs = performance.now()
   while (!state.isOver) {
-    const startMs = performance.now()
     if (writes > 0 && Math.random() < writes) await device.write(nextOffset(), bytes)
     else await device.read(nextOffset(), bytes)
-    meter.ended(startMs, block)
+    nowMs = meter.ended(nowMs, block)
   }
   /* oxlint-enable no-await-in-loop */
 }
@@ -119,7 +123,8 @@ function showLive(meter: LoadMeter): NodeJS.Timeout | undefined {
   const samples: number[] = []
   let before = 0
   return setInterval(() => {
-    const rate = ((meter.requests - before) * 1000) / SAMPLE_MS
+    // Less than before, where the warm-up has ended.
+    const rate = (Math.max(0, meter.requests - before) * 1000) / SAMPLE_MS
     before = meter.requests
     samples.push(rate)
     const seconds = (meter.elapsedMs / 1000).toFixed(0)

@@ -16,11 +16,11 @@ export interface LoadResult {
   readonly cpuPerRequestUs: number
 }
 
-/** Counts what a number of workers do, from when it is made until `result`. */
+/** Counts what a number of workers do, from when it is made, or `restart`, until `result`. */
 export class LoadMeter {
   readonly #histogram: RecordableHistogram = createHistogram()
-  readonly #startMs = performance.now()
-  readonly #cpu = process.cpuUsage()
+  #startMs = performance.now()
+  #cpu = process.cpuUsage()
   #requests = 0
   #bytes = 0
 
@@ -36,11 +36,22 @@ export class LoadMeter {
     return performance.now() - this.#startMs
   }
 
-  /** A request that began at `startMs` of `performance.now()` has ended. */
-  ended(startMs: number, lengthBytes: number): void {
+  /** What was before does not count. */
+  restart(): void {
+    this.#histogram.reset()
+    this.#startMs = performance.now()
+    this.#cpu = process.cpuUsage()
+    this.#requests = 0
+    this.#bytes = 0
+  }
+
+  /** A request that began at `startMs` of `performance.now()` has ended. Returns when: now. */
+  ended(startMs: number, lengthBytes: number): number {
+    const endMs = performance.now()
     this.#requests++
     this.#bytes += lengthBytes
-    this.#histogram.record(Math.max(1, Math.round((performance.now() - startMs) * NS)))
+    this.#histogram.record(Math.max(1, Math.round((endMs - startMs) * NS)))
+    return endMs
   }
 
   result(): LoadResult {
