@@ -75,6 +75,7 @@ function caseCard(records: readonly RunRecord[], newest: RunRecord, one: Case): 
     const spread = spreadOf(contender, figure)
     return spread ? [{ name, spread, text: text(spread.median), colour: colour.get(name) ?? '' }] : []
   })
+  if (bars.length === 0) return ''
   const rates = history(records, one, colour, figure, text)
   const cpu = history(records, one, colour, 'targetCpuUs', digits)
   const key = [...colour].map(([name, its]) => `<span class="${its}"><i></i>${escaped(name)}</span>`).join('')
