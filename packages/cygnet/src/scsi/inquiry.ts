@@ -13,7 +13,13 @@ export const DeviceType = {
 export type DeviceType = (typeof DeviceType)[keyof typeof DeviceType]
 
 /** Version descriptors (SPC-5 §6.7.2): what a unit claims to follow, without naming a revision. */
-export const VersionDescriptor = { sam5: 0x00a0, spc4: 0x0460, sbc3: 0x04c0, mmc6: 0x04e0, iscsi: 0x0960 } as const
+export const VersionDescriptor = {
+  sam5: 0x00a0,
+  spc4: 0x0460,
+  sbc3: 0x04c0,
+  mmc6: 0x04e0,
+  iscsi: 0x0960,
+} as const
 
 /** The version descriptor of iSCSI at the protocol level that a session agreed on (RFC 7144 §4.2). */
 export const iscsiVersionDescriptor = (protocolLevel = 1): number => VersionDescriptor.iscsi + protocolLevel
