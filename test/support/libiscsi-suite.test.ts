@@ -46,7 +46,7 @@ test('a program that dies in a test has failed it', () => {
   assert.deepEqual(second, {
     name: 'Read10.Last',
     outcome: 'failed',
-    why: ['the program ended in this test'],
+    why: ['the program ended in this test, behind: Send READ10'],
   })
   assert.deepEqual(rest, [])
 })

@@ -81,6 +81,9 @@ export function parseReport(suite: string, output: string): SuiteTest[] {
   return tests
 }
 
+const lastLine = (lines: readonly string[]): string =>
+  lines.findLast((line) => line.trim() !== '')?.trim() ?? ''
+
 function parseTest(suite: string, text: string, ended: boolean): SuiteTest {
   const name = `${suite}.${/^\S+/.exec(text)?.[0] ?? ''}`
   const lines = text.split('\n')
@@ -91,7 +94,7 @@ function parseTest(suite: string, text: string, ended: boolean): SuiteTest {
     return {
       name,
       outcome: 'failed',
-      why: passed || failed ? why : ['the program ended in this test', ...why],
+      why: passed || failed ? why : [`the program ended in this test, behind: ${lastLine(lines)}`, ...why],
     }
   }
   // Behind the verdict of the last test is what the program says while it clears up.
