@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { makeBootDisc, VOLUME } from '../support/boot-disc.ts'
 import { peerPath, requirePeers } from '../support/peer.ts'
 import { run, runOk, Scratch } from '../support/scratch.ts'
-import { startCygnet } from '../support/subject.ts'
+import { mainScript, startCygnet } from '../support/subject.ts'
 
 const BOOT_TIMEOUT_MS = 90_000
 /** QEMU's exit code where the boot sector came to its end. */
@@ -18,7 +18,9 @@ const machine = [
 ]
 
 test('an .iso is a CD to other programs', async (t) => {
-  if (!requirePeers(t, 'xorriso', 'iscsi-inq', 'iscsi-ls', 'iscsi-readcapacity16', 'qemu-img', 'qemu-io'))
+  if (
+    !requirePeers(t, 'xorriso', 'iscsi-inq', 'iscsi-ls', 'iscsi-readcapacity16', 'qemu-img', 'qemu-io', 'cmp')
+  )
     return
   const scratch = new Scratch(t)
   const disc = await makeBootDisc(scratch, 'disc')
@@ -42,6 +44,15 @@ test('an .iso is a CD to other programs', async (t) => {
     await runOk(peerPath('qemu-img'), ['compare', '-f', 'raw', '-F', 'raw', disc.path, subject.url()])
     const write = await run(peerPath('qemu-io'), ['-f', 'raw', '-c', 'write 0 2k', subject.url()])
     assert.notEqual(write.code, 0)
+  })
+
+  await t.test('cygnet copy reads the image, and does not write to it', async () => {
+    const back = scratch.path('back.iso')
+    await runOk(process.execPath, [mainScript, 'copy', subject.url(), back])
+    await runOk(peerPath('cmp'), [disc.path, back])
+    const { code, stderr } = await run(process.execPath, [mainScript, 'copy', disc.path, subject.url()])
+    assert.notEqual(code, 0)
+    assert.match(stderr, /cannot be written to/)
   })
 })
 

@@ -82,7 +82,8 @@ export async function readFacts(unit: ScsiUnit, signal?: AbortSignal): Promise<D
   const rotationRate = decodeRotationRate(await page(VpdPage.blockDeviceCharacteristics))
   const provisioning = decodeProvisioning(await page(VpdPage.logicalBlockProvisioning))
   const capacity = await readCapacity(unit, asked)
-  return { identity, limits, rotationRate, provisioning, capacity, ...(await readModes(unit, asked)) }
+  const modes = await readModes(unit, identity, asked)
+  return { identity, limits, rotationRate, provisioning, capacity, ...modes }
 }
 
 const NOTHING = new Uint8Array(0)
@@ -105,7 +106,7 @@ export async function readIdentity(unit: ScsiUnit, asked: Asked = refreshing): P
       `There is no logical unit at LUN ${unit.lun}: look at the target's list of LUNs.`,
     )
   }
-  if (inquiry.deviceType !== DeviceType.block) {
+  if (inquiry.deviceType !== DeviceType.block && inquiry.deviceType !== DeviceType.optical) {
     throw new BlockDeviceError(
       'NO_DEVICE',
       `LUN ${unit.lun} is no disk (its device type is ${inquiry.deviceType}): choose another LUN.`,
@@ -158,7 +159,12 @@ function checked(capacity: Capacity16): Capacity16 {
 }
 
 /** MODE SENSE of the caching page, in the forms that targets know. */
-export async function readModes(unit: ScsiUnit, asked: Asked = refreshing): Promise<DiskModes> {
+export async function readModes(
+  unit: ScsiUnit,
+  { inquiry }: UnitIdentity,
+  asked: Asked = refreshing,
+): Promise<DiskModes> {
+  if (inquiry.deviceType === DeviceType.optical) return DISC_MODES
   for (const page of [ModePage.caching, ModePage.all]) {
     for (const headerBytes of [8, 4] as const) {
       const dataIn = new Uint8Array(MODE_BYTES)
@@ -178,6 +184,8 @@ export async function readModes(unit: ScsiUnit, asked: Asked = refreshing): Prom
 }
 
 const UNKNOWN_MODES: DiskModes = { writeProtected: false, writeCache: undefined, fua: false }
+/** Of CDs and DVDs, which have no such page: even where a drive could write them, that takes more than WRITE. */
+const DISC_MODES: DiskModes = { ...UNKNOWN_MODES, writeProtected: true }
 
 /** Another initiator's reservation may forbid this: the disk can still be looked at. */
 async function unlessReserved<T>(answer: Promise<T>): Promise<T | 'reserved'> {

@@ -93,6 +93,15 @@ describe('bringing up', () => {
 })
 
 describe('reading and writing', () => {
+  test('a CD or DVD is only read', async () => {
+    const fake = new FakeDisk()
+    fake.deviceType = 0x05
+    const { disk } = await opened(fake)
+    assert.equal(disk.readOnly, true)
+    await disk.read(0, 512)
+    await assert.rejects(disk.write(0, new Uint8Array(512)), { code: 'READ_ONLY' })
+  })
+
   test('any range reads as it was written', async () => {
     const { fake, disk } = await opened()
     const model = new Uint8Array(fake.bytes.length)

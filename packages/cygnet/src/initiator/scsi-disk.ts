@@ -368,7 +368,7 @@ export class ScsiDisk implements BlockDevice {
       this.#mustRefreshAgain = false
       const identity = await readIdentity(this.#unit)
       const capacity = await readCapacity(this.#unit)
-      const modes = await readModes(this.#unit)
+      const modes = await readModes(this.#unit, identity)
       const isOther = unitName(identity) !== unitName(this.#facts.identity)
       if (isOther || capacity.blockBytes !== this.blockSizeBytes) this.#fail(isOther)
       const { sizeBytes } = this
