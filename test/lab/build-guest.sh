@@ -20,7 +20,7 @@ cd "$work"
 packages=open-iscsi,multipath-tools,sg3-utils,e2fsprogs,fio,kmod,iproute2,procps,util-linux,mount
 disk_modules="virtio_pci virtio_blk ext4 crc32c_generic"
 guest_modules="virtio_net virtio_rng 9pnet_virtio 9p iscsi_tcp sd_mod sg libcrc32c crc32c_intel scsi_dh_alua dm_multipath dm_service_time
-  target_core_mod iscsi_target_mod sha3_generic"
+  sr_mod isofs target_core_mod iscsi_target_mod sha3_generic"
 
 version=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-/ { sub("linux-image-", "", $2); print $2; exit }')
 apt-get download -q "linux-image-$version" busybox-static
