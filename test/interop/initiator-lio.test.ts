@@ -1,4 +1,7 @@
-/** Our initiator against Linux's own target (LIO), in a small virtual machine: discovery, digests, CHAP in every direction. */
+/**
+ * Our initiator and its tools against Linux's own target (LIO), in a small virtual machine: discovery, digests, CHAP in every direction,
+ * disks with blocks of 512 and 4096 bytes.
+ */
 import assert from 'node:assert/strict'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,15 +14,26 @@ import {
   type SessionOptions,
 } from '../../packages/cygnet/src/initiator.ts'
 import { chapAlgorithmNames } from '../../packages/cygnet/src/session/auth/chap-algorithms.ts'
+import {
+  copyRoundTrip,
+  DIGESTS_QUERY,
+  hostCredentials,
+  makeRandomImage,
+  mutualChapOptions,
+  secretsEnvironment,
+  storageCredentials,
+} from '../support/copy-round-trip.ts'
 import { exerciseDisk } from '../support/disk-model.ts'
 import { requireGuest, startGuest } from '../support/guest.ts'
+import { requirePeers } from '../support/peer.ts'
 import { type CommandResult, freePort, run, Scratch } from '../support/scratch.ts'
 import { mainScript, until } from '../support/subject.ts'
 
 const BOOT_TIMEOUT_MS = 60_000
+const COPY_MIB = 48
 const PREFIX = 'iqn.2026-11.dev.example:lio'
-const HOST = { user: 'host1', secret: 'one-host-secret' }
-const STORAGE = { user: 'storage', secret: 'the-target-secret' }
+const HOST = hostCredentials
+const STORAGE = storageCredentials
 const MUTUAL: ChapCredentials = { ...HOST, mutual: STORAGE }
 
 const refused =
@@ -31,7 +45,7 @@ const refused =
   }
 
 test('LIO', { timeout: 480_000 }, async (t) => {
-  if (!(await requireGuest(t))) return
+  if (!requirePeers(t, 'cmp') || !(await requireGuest(t))) return
   const scratch = new Scratch(t)
   const port = await freePort()
   const portal = { host: '127.0.0.1', port }
@@ -44,6 +58,7 @@ test('LIO', { timeout: 480_000 }, async (t) => {
     SECRET: HOST.secret,
     TARGET_USER: STORAGE.user,
     TARGET_SECRET: STORAGE.secret,
+    COPY_MIB: String(COPY_MIB),
   }
   const guest = startGuest(scratch, 'kernel-target.sh', variables, port)
   let ended = false
@@ -69,7 +84,7 @@ test('LIO', { timeout: 480_000 }, async (t) => {
   }
   const discoverCommand = (...args: string[]): Promise<CommandResult> =>
     run(process.execPath, [mainScript, 'discover', `127.0.0.1:${port}`, ...args], {
-      env: { HOST_SECRET: HOST.secret, STORAGE_SECRET: STORAGE.secret },
+      env: secretsEnvironment,
     })
 
   await t.test('discovery', async () => {
@@ -160,15 +175,35 @@ test('LIO', { timeout: 480_000 }, async (t) => {
     await disk.read(disk.sizeBytes - 700, 700)
   })
 
+  await t.test('a disk with blocks of 4096 bytes', async () => {
+    await using disk = await connect({ ...at('open'), lun: 2, dataDigest: ['CRC32C'] })
+    assert.deepEqual([disk.sizeBytes, disk.blockSizeBytes], [COPY_MIB << 20, 4096])
+    await exerciseDisk(disk, 100)
+  })
+
+  const image = makeRandomImage(scratch, COPY_MIB)
+  for (const [what, place, options] of [
+    ['blocks of 512 bytes, no digests', `${PREFIX}:open/1`, []],
+    [
+      'blocks of 4096 bytes, both digests, mutual CHAP',
+      `${PREFIX}:mutual/2${DIGESTS_QUERY}`,
+      mutualChapOptions,
+    ],
+  ] as const) {
+    // oxlint-disable-next-line no-await-in-loop -- one copy after the other
+    await t.test(`cygnet copy in and out with --verify: ${what}`, (inner) =>
+      copyRoundTrip(inner, scratch, image, `iscsi://127.0.0.1:${port}/${place}`, options),
+    )
+  }
+
   await t.test('cygnet discover --login', async () => {
     const open = await discoverCommand('--login')
     assert.equal(open.code, 1, 'CHAP is missing')
     assert.match(open.stdout, /:lio:open\n.*portal group 1\n +Login +successful\n/)
     assert.equal(open.stdout.match(/other credentials/g)?.length, 2)
 
-    const credentials = ['--user', HOST.user, '--secret-env', 'HOST_SECRET', '--mutual-user', STORAGE.user]
-    const options = ['--login', '--anonymous-discovery', '--mutual-secret-env', 'STORAGE_SECRET']
-    const mutual = await discoverCommand(...options, ...credentials)
+    const options = ['--login', '--anonymous-discovery', ...mutualChapOptions]
+    const mutual = await discoverCommand(...options)
     assert.match(mutual.stdout, /:lio:mutual\n(?: .*\n)+ +Target +authenticated as storage\n/)
     assert.equal(mutual.stdout.match(/Login +successful/g)?.length, 1, 'the others prove nothing')
   })

@@ -1,7 +1,7 @@
 #!/bin/bash
 # build-guest.sh FOLDER: makes what the interop tests' virtual machine boots, once: a Debian kernel with Linux's iSCSI initiator and
-# target (LIO), a small initial RAM disk, and a root file system with open-iscsi, multipath-tools, e2fsprogs, fio and sg3-utils. Takes
-# about a minute and the machine's own apt sources. Needs root and
+# target (LIO), a small initial RAM disk, and a root file system with open-iscsi, multipath-tools, e2fsprogs, xfsprogs, fio, ddpt and
+# sg3-utils. Takes about a minute and the machine's own apt sources. Needs root and
 #   apt-get install qemu-system-x86 mmdebstrap e2fsprogs cpio kmod
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,10 +17,10 @@ work=$(mktemp -d "$images/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-packages=open-iscsi,multipath-tools,sg3-utils,e2fsprogs,fio,kmod,iproute2,procps,util-linux,mount
+packages=open-iscsi,multipath-tools,sg3-utils,ddpt,e2fsprogs,xfsprogs,fio,kmod,iproute2,procps,util-linux,mount
 disk_modules="virtio_pci virtio_blk ext4 crc32c_generic"
 guest_modules="virtio_net virtio_rng 9pnet_virtio 9p iscsi_tcp sd_mod sg libcrc32c crc32c_intel scsi_dh_alua dm_multipath dm_service_time
-  sr_mod isofs target_core_mod iscsi_target_mod sha3_generic"
+  xfs sr_mod isofs target_core_mod iscsi_target_mod sha3_generic"
 
 version=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-/ { sub("linux-image-", "", $2); print $2; exit }')
 apt-get download -q "linux-image-$version" busybox-static

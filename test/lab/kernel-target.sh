@@ -1,5 +1,6 @@
 # In the guest: Linux's own target (LIO) listens on port LAB_PORT until /host/stop appears; /host/ready is made when it does. Targets
-# LAB_TARGET:open, :chap (user LAB_USER, secret LAB_SECRET) and :mutual (with LAB_TARGET_USER and LAB_TARGET_SECRET as well).
+# LAB_TARGET:open, :chap (user LAB_USER, secret LAB_SECRET) and :mutual (with LAB_TARGET_USER and LAB_TARGET_SECRET as well). Each has the same
+# disks in memory: LUN 0 of 16 MiB, LUNs 1 and 2 of LAB_COPY_MIB, with blocks of 512 and 4096 bytes.
 set -e
 modprobe -a target_core_mod iscsi_target_mod sha3_generic crc32c_intel || modprobe -a target_core_mod iscsi_target_mod sha3_generic
 # The host forwards its 127.0.0.1 to ours, so that the address that LIO advertises is good there. The kernel must take that from outside.
@@ -7,16 +8,28 @@ echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet
 
 mount -t configfs configfs /sys/kernel/config
 root=/sys/kernel/config/target
-disk=$root/core/rd_mcp_0/disk
-mkdir -p $root/iscsi "$disk"
-echo rd_pages=4096 >"$disk/control"
-echo 1 >"$disk/enable"
+disks=$root/core/rd_mcp_0
+mkdir -p $root/iscsi "$disks"
+
+# make_disk LUN MIB BLOCK_BYTES
+make_disk() {
+  mkdir "$disks/disk$1"
+  echo rd_pages=$(($2 * 256)) >"$disks/disk$1/control"
+  echo 1 >"$disks/disk$1/enable"
+  echo "$3" >"$disks/disk$1/attrib/block_size"
+}
+make_disk 0 16 512
+make_disk 1 "$LAB_COPY_MIB" 512
+make_disk 2 "$LAB_COPY_MIB" 4096
 
 # set_up TARGET AUTHENTICATION
 set_up() {
   group=$root/iscsi/$LAB_TARGET:$1/tpgt_1
-  mkdir -p "$group/lun/lun_0" "$group/np/0.0.0.0:$LAB_PORT"
-  ln -s "$disk" "$group/lun/lun_0/disk"
+  mkdir -p "$group/np/0.0.0.0:$LAB_PORT"
+  for lun in 0 1 2; do
+    mkdir -p "$group/lun/lun_$lun"
+    ln -s "$disks/disk$lun" "$group/lun/lun_$lun/disk"
+  done
   echo "$2" >"$group/attrib/authentication"
   echo 1 >"$group/attrib/generate_node_acls"
   echo 0 >"$group/attrib/demo_mode_write_protect"

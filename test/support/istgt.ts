@@ -1,4 +1,4 @@
-/** Debian's istgt as a target without authentication: one disk behind LUN 0 of each of its targets. */
+/** Debian's istgt as a target, by default without authentication: one disk behind LUN 0 of each of its targets. */
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { peerPath } from './peer.ts'
@@ -15,23 +15,35 @@ export interface IstgtDisk {
   readonly blockSize: 512 | 4096
 }
 
+export interface IstgtUser {
+  readonly user: string
+  readonly secret: string
+}
+
+/** With it, every login has CHAP, and may ask for the target's proof. */
+export interface IstgtChap {
+  readonly host: IstgtUser
+  readonly target: IstgtUser
+}
+
 /** Starts it, and waits until it listens. What is returned makes URLs. */
 export async function startIstgt(
   scratch: Scratch,
   disks: readonly IstgtDisk[],
+  chap?: IstgtChap,
 ): Promise<{ readonly port: number; readonly pid: number; url(name: string, query?: string): string }> {
   const port = await freePort()
   const control = await freePort()
-  writeFileSync(scratch.path('auth.conf'), '[AuthGroup1]\n  Auth "nobody" "nobodys-secret"\n', {
-    mode: 0o600,
-  })
+  const credentials = chap && [chap.host.user, chap.host.secret, chap.target.user, chap.target.secret]
+  const auth = (credentials ?? ['nobody', 'nobodys-secret']).map((word) => `"${word}"`).join(' ')
+  writeFileSync(scratch.path('auth.conf'), `[AuthGroup1]\n  Auth ${auth}\n`, { mode: 0o600 })
   const units = disks.map(({ name, size, blockSize }, index) => {
     createImage(scratch.path(`${name}.istgt`), size)
     return `[LogicalUnit${index + 1}]
   TargetName ${BASE}:${name}
   Mapping PortalGroup1 InitiatorGroup1
-  AuthMethod None
-  AuthGroup None
+  AuthMethod ${chap ? 'CHAP' : 'None'}
+  AuthGroup ${chap ? 'AuthGroup1' : 'None'}
   UseDigest Auto
   UnitType Disk
   BlockLength ${blockSize}
