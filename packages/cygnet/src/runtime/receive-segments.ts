@@ -58,11 +58,12 @@ export class ReceiveSegments {
 
   #room(): Uint8Array {
     // Nobody keeps views of it: the same memory again, which is in the processor's cache.
-    if (this.#segment.references === 1) {
+    const { bytes, references } = this.#segment
+    if (references === 1 && bytes.length >= this.segmentBytes) {
       this.#end = 0
-      return this.#segment.bytes
+      return bytes
     }
-    if (this.#segment.bytes.length - this.#end < this.#segment.bytes.length * LEAST_PART) {
+    if (references === 1 || bytes.length - this.#end < bytes.length * LEAST_PART) {
       this.#segment.release()
       this.#segment = this.#pool.take(this.segmentBytes)
       this.#end = 0

@@ -24,7 +24,7 @@ export class TransmitVector {
   /** What to write, in order. Complete after `close`. */
   readonly chunks: Uint8Array[] = []
   readonly #slab: PooledBuffer
-  readonly #retained: PooledBuffer[] = []
+  #retained: PooledBuffer[] | undefined
   /** Start of the slab bytes that are not in `chunks` yet. */
   #chunkStart = 0
   #end = 0
@@ -94,7 +94,10 @@ export class TransmitVector {
     this.#cut()
     this.chunks.push(data)
     this.#lengthBytes += data.length
-    if (owner) this.#retained.push(owner.retain())
+    if (owner) {
+      this.#retained ??= []
+      this.#retained.push(owner.retain())
+    }
     for (let i = 0; i < padding; i++) bytes[end + i] = 0
     if (dataDigest) {
       const digest = crc32c(bytes, end, end + padding, crc32c(data, 0, data.length))
@@ -110,8 +113,8 @@ export class TransmitVector {
 
   /** The bytes were written, or never will be: everything returns to its pool. */
   release(): void {
-    for (const buffer of this.#retained) buffer.release()
-    this.#retained.length = 0
+    if (this.#retained !== undefined) for (const buffer of this.#retained) buffer.release()
+    this.#retained = undefined
     this.#slab.release()
   }
 

@@ -36,7 +36,7 @@ export class SessionOutbox {
   poll(): SessionEvent | undefined {
     this.#isAwake = false
     this.runLater()
-    return this.#events.shift()
+    return this.#events.length === 0 ? undefined : this.#events.shift()
   }
 
   runLater(): void {
