@@ -19,7 +19,7 @@ export function timedCpuUs(stderr: string): number {
 
 /** One line of all that a client said that failed: the error that it names, or its last words. */
 export function failureIn(output: string): string {
-  const lines = output.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('cpu '))
+  const lines = output.split(/[\r\n]+/).filter((line) => line.trim() !== '' && !line.startsWith('cpu '))
   return (lines.find((line) => /error: /i.test(line)) ?? lines.at(-1) ?? 'it failed without a word').trim()
 }
 
