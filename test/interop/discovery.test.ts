@@ -102,12 +102,12 @@ test('a discovery session with a few portals', async (t) => {
     },
   )
 
-  await t.test('in a normal session, empty and All are its own target', async () => {
+  await t.test('empty: the target of a normal session; and All is for discovery sessions only', async () => {
     const initiator = await RawInitiator.open(first, { target: name('group-1') })
     const own = { [name('group-1')]: group1 }
     assert.deepEqual(records(await initiator.sendTargets('')), own)
     assert.deepEqual(records(await initiator.sendTargets(name('group-1'))), own)
-    assert.deepEqual(records(await initiator.sendTargets('All')), own)
+    assert.deepEqual(await initiator.sendTargets('All'), [['SendTargets', 'Reject']])
     assert.equal((await initiator.command([0xa0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], { read: 256 })).status, 0)
     await initiator.logout()
   })

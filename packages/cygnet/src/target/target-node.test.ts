@@ -302,13 +302,13 @@ describe('Appendix C SendTargets', () => {
     peer.finish()
   })
 
-  test('a normal session is told of its own target, whatever it asks for', () => {
+  test('a normal session is told of its own target, and All is not allowed', () => {
     const peer = connect(setUp())
     logIn(peer)
     assert.deepEqual(sendTargets(peer, ''), record(DISK))
     assert.deepEqual(sendTargets(peer, DISK), record(DISK))
     assert.deepEqual(sendTargets(peer, OTHER), [], 'it is told of no other')
-    assert.deepEqual(sendTargets(peer, 'All'), record(DISK))
+    assert.deepEqual(sendTargets(peer, 'All'), [['SendTargets', 'Reject']])
     peer.finish()
   })
 

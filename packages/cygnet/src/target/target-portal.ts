@@ -103,15 +103,16 @@ export class TargetPortal implements TargetHost {
 
   /**
    * RFC 7143 Appendix C: in discovery sessions, `All` targets or any one by name. A normal session is told of its own target and
-   * no other: by name, by nothing, and by `All`, which has no meaning of its own there, yet initiators in use ask so (libiscsi).
-   * Undefined where it is no name at all. What an initiator may not log in to it does not see.
+   * no other, by name or by nothing; `All` must not be supported there. Undefined where it is no name at all. What an initiator
+   * may not log in to it does not see.
    */
   sendTargets(session: TargetSession, value: string): Pair[] | undefined {
     const { identity } = session
-    if (value === 'All' && identity.type === 'Discovery') {
+    if (value === 'All') {
+      if (identity.type !== 'Discovery') return undefined
       return [...this.#node.targets.values()].flatMap((target) => this.#describe(target, identity))
     }
-    const name = value === '' || value === 'All' ? identity.targetName : peerName(value)
+    const name = value === '' ? identity.targetName : peerName(value)
     if (name === undefined || name === '') return undefined
     if (identity.type === 'Normal' && name !== identity.targetName) return []
     const target = this.#node.targets.get(name)
