@@ -106,7 +106,7 @@ function aboutRun({ date, commit, machine, rounds }: RunRecord): string {
   const system = kernel === undefined ? '' : `, Linux ${kernel}`
   const pinned = isPinned ? 'targets and clients on cores of their own' : 'not pinned'
   return escaped(
-    `${date.slice(0, 16).replace('T', ' ')} UTC · commit ${commit} · ${cores} × ${cpu}${system}, Node ${node} · ${pinned} · medians of ${rounds} rounds`,
+    `${date.slice(0, 16).replace('T', ' ')} UTC · commit ${commit} · ${cores} × ${cpu}${system}, Node ${node} · ${pinned} · ${rounds === 1 ? 'one round' : `medians of ${rounds} rounds`}`,
   )
 }
 
