@@ -18,8 +18,10 @@ const commandStages = {
 
 interface FileStage {
   readonly files: readonly string[]
-  /** Files that run at the same time. One where they use real ports and peers. */
+  /** Files that run at the same time. One where they measure time, or use much of the machine. */
   readonly atOnce: number
+  /** Files that run one by one beside the others: they wait for a guest, which keeps one processor busy. */
+  readonly beside?: RegExp
   readonly fileTimeoutMs: number
 }
 
@@ -31,8 +33,13 @@ const fileStages = {
   },
   simulation: { files: ['sim/**/*.test.ts'], atOnce: 2, fileTimeoutMs: 240_000 },
   property: { files: ['test/property/**/*.test.ts'], atOnce: 2, fileTimeoutMs: 180_000 },
-  conformance: { files: ['test/conformance/**/*.test.ts'], atOnce: 1, fileTimeoutMs: 300_000 },
-  interop: { files: ['test/interop/**/*.test.ts'], atOnce: 1, fileTimeoutMs: 480_000 },
+  conformance: { files: ['test/conformance/**/*.test.ts'], atOnce: 2, fileTimeoutMs: 300_000 },
+  interop: {
+    files: ['test/interop/**/*.test.ts'],
+    atOnce: 1,
+    beside: /kernel|lio|file-system/,
+    fileTimeoutMs: 480_000,
+  },
 } as const satisfies Record<string, FileStage>
 
 const { values, positionals } = parseArgs({
@@ -69,7 +76,7 @@ function runCommandStage(name: string, [program, ...options]: readonly [string, 
 
 /** Runs one file; its lines are printed together at its end, or as they come where files run one by one. */
 async function runAndPrint(file: string, stage: FileStage): Promise<void> {
-  const live = stage.atOnce === 1
+  const live = stage.atOnce === 1 && stage.beside === undefined
   const path = relative(root, file)
   const started = performance.now()
   const counts: Record<Outcome, number> = { passed: 0, failed: 0, skipped: 0, todo: 0 }
@@ -115,11 +122,15 @@ async function runFileStage(name: string, stage: FileStage, only: string): Promi
     .toSorted()
   if (files.length === 0) return
   heading(`${name}: ${files.length} files`)
-  const waiting = files.values()
-  const worker = async (): Promise<void> => {
+  const worker = async (waiting: Iterable<string>): Promise<void> => {
     for (const file of waiting) await runAndPrint(join(root, file), stage)
   }
-  await Promise.all(Array.from({ length: stage.atOnce }, worker))
+  const isBeside = (file: string): boolean => stage.beside?.test(file) ?? false
+  const others = files.filter((file) => !isBeside(file)).values()
+  await Promise.all([
+    worker(files.filter(isBeside)),
+    ...Array.from({ length: stage.atOnce }, () => worker(others)),
+  ])
 }
 
 const names = [...Object.keys(commandStages), ...Object.keys(fileStages)]
