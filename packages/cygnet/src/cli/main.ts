@@ -6,6 +6,7 @@ import { benchCommand } from './bench.ts'
 import { configCommand } from './config.ts'
 import { copyCommand } from './copy.ts'
 import { discoverCommand } from './discover.ts'
+import { firstFailure } from './first-failure.ts'
 import { infoCommand } from './info.ts'
 import { escapeControls } from './log.ts'
 import { reserveCommand } from './reserve.ts'
@@ -42,7 +43,8 @@ export function main(args: readonly string[]): void {
     .addCommand(tunnelCommand())
   // Who closes the pipe behind them loses the words, and nothing else ends.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
-  program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
+  program.parseAsync(args, { from: 'user' }).catch((failure: unknown) => {
+    const error = firstFailure(failure)
     if (!(error instanceof CygnetError)) throw error
     const hint = hints[error.code]
     // It may quote what a peer or a file says.
