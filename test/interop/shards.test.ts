@@ -13,7 +13,7 @@ import { chapLogin, identity, INITIATOR, RawLogin, Stage, statusOf } from '../su
 import { freePort, runOk, run, Scratch } from '../support/scratch.ts'
 import { Seeded } from '../support/seeded.ts'
 import { cpuMs, crashShard, isAlive, logged, shardOf, shardPid } from '../support/sharded.ts'
-import { createImage, mainScript, until } from '../support/subject.ts'
+import { createImage, mainScript, sleep, until } from '../support/subject.ts'
 
 const A = 'iqn.2026-11.dev.example:a'
 const B = 'iqn.2026-11.dev.example:b'
@@ -42,9 +42,12 @@ let logins = 0
 /** A login by an initiator port of its own: its status, or that the connection was closed. */
 async function logIn(server: Configured, target: string, from?: string): Promise<string> {
   const initiator = await RawInitiator.connect(server.subject.port, '127.0.0.1', from)
-  return new RawLogin(initiator, Buffer.of(0x80, 0, 0, 0, 0, ++logins))
+  const status = await new RawLogin(initiator, Buffer.of(0x80, 0, 0, 0, 0, ++logins))
     .request(identity(target), { next: Stage.fullFeature })
     .then(statusOf, () => 'closed')
+  // The process that listens hears of it at about the same time.
+  await sleep(50)
+  return status
 }
 
 test('people’s clients use both targets at once by one address', { timeout: 120_000 }, async (t) => {
@@ -99,7 +102,7 @@ test('kill -9 of a shard: the other serves on, and an initiator of the killed on
   const running = Promise.all(loads.map((load) => load.run(() => isOver)))
   const failed = running.catch(() => undefined)
   for (let round = 0; round < KILLS; round++) {
-    await new Promise((resolve) => setTimeout(resolve, random.between(50, 500)))
+    await sleep(random.between(50, 500))
     const writes = loads[1].writes
     await Promise.race([crashShard(server, shard), failed])
     assert.ok(loads[1].writes > writes, 'the other shard wrote meanwhile')

@@ -23,10 +23,9 @@ export class ShardConnections implements ConnectionRegister {
     this.#early.add(connection)
   }
 
-  /** What the listening process calls it. */
+  /** What the listening process calls it; before anything is received on it. */
   name(connection: LimitedConnection, id: number): void {
     this.#ids.set(connection, id)
-    this.look()
   }
 
   /** Some connection may have logged in. */
@@ -39,8 +38,11 @@ export class ShardConnections implements ConnectionRegister {
     }
   }
 
+  /** It makes room, unless it has logged in meanwhile. */
   evict(id: number, reason: string): void {
-    for (const [connection, its] of this.#ids) if (its === id) connection.evict(reason)
+    for (const [connection, its] of this.#ids) {
+      if (its === id && (connection.isLoggingIn || connection.isDiscovery)) connection.evict(reason)
+    }
   }
 
   remove(connection: LimitedConnection): void {

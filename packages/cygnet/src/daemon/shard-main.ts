@@ -42,7 +42,7 @@ class Shard {
 
   static async open({ state, secrets, logLevel, shards }: ToShard & { kind: 'start' }): Promise<Shard> {
     const log = pino(
-      { level: logLevel, base: null },
+      { level: logLevel, base: null, formatters: { level: (label) => ({ level: label }) } },
       { write: (line: string) => tell({ kind: 'log', line }) },
     )
     const connections = new ShardConnections(tell)

@@ -34,6 +34,8 @@ export class ShardProcess {
   readonly #log: Logger
   readonly #events: ShardEvents
   readonly #asked = new Map<number, (counters: CounterValues | undefined) => void>()
+  /** Sockets that are not there yet, and would stay here if it ended. */
+  readonly #leaving = new Set<Socket>()
   #child: ChildProcess | undefined
   #exited: Promise<void> = Promise.resolve()
   #endpoints: readonly string[] = []
@@ -80,12 +82,10 @@ export class ShardProcess {
       this.#events.closed(message.id)
       return
     }
-    // Until it has left, it may have to be closed here.
-    const close = (): void => void socket.destroy()
-    child.once('exit', close)
+    this.#leaving.add(socket)
     child.send(message, socket, (error) => {
-      child.off('exit', close)
-      if (error) close()
+      this.#leaving.delete(socket)
+      if (error) socket.destroy()
     })
   }
 
@@ -138,7 +138,8 @@ export class ShardProcess {
       // A channel that breaks under a message ends the process, and that is what counts.
       child.on('error', () => undefined)
       this.#exited = new Promise((exited) => {
-        child.once('exit', (code, signal) => {
+        // Its last messages have been read by then.
+        child.once('close', (code, signal) => {
           this.#child = undefined
           this.#lost()
           const how = signal ?? `exit code ${code}`
@@ -155,7 +156,7 @@ export class ShardProcess {
     switch (message.kind) {
       case 'log': {
         const { level, time: _time, msg, ...fields } = JSON.parse(message.line) as LogLine
-        this.#log[levelNames[level] ?? 'info'](fields, msg)
+        this.#log[level](fields, msg)
         return
       }
       case 'logged-in':
@@ -185,6 +186,8 @@ export class ShardProcess {
     this.#isReady = false
     for (const answer of this.#asked.values()) answer(undefined)
     this.#asked.clear()
+    for (const socket of this.#leaving) socket.destroy()
+    this.#leaving.clear()
     this.#events.lost()
   }
 
@@ -209,19 +212,10 @@ export class ShardProcess {
 }
 
 interface LogLine {
-  readonly level: number
+  readonly level: Level
   readonly time: number
   readonly msg?: string
   readonly [field: string]: unknown
-}
-
-const levelNames: Readonly<Record<number, Level>> = {
-  10: 'trace',
-  20: 'debug',
-  30: 'info',
-  40: 'warn',
-  50: 'error',
-  60: 'fatal',
 }
 
 const ended = (number: number, when: string): CygnetError =>

@@ -119,7 +119,8 @@ export class TcpConnection implements LimitedConnection {
     socket.on('close', () => this.#closed())
     socket.on('drain', () => this.#flush())
     this.#arm()
-    if (handed) this.#reader.replay(handed.received)
+    // Whoever adopts it knows of it before anything comes of that.
+    if (handed) process.nextTick(() => this.#reader.replay(handed.received))
   }
 
   get isLoggingIn(): boolean {
