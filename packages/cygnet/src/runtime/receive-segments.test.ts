@@ -37,16 +37,22 @@ test('memory that nobody keeps is used again, and what somebody keeps stays as i
   assert.equal(pool.inUse, 0)
 })
 
-test('longer segments are taken as soon as nobody keeps the shorter one', () => {
+test('segments are large while reads fill them, as far as that is allowed, and small again where little comes', () => {
   const pool = new BufferPool({ poison: true })
-  const arrivals: Arrival[] = []
-  const segments = new ReceiveSegments(pool, 16 * KIB, (...arrival) => arrivals.push(arrival))
+  const sizes: number[] = []
+  const segments = new ReceiveSegments(pool, 16 * KIB, ({ bytes }) => sizes.push(bytes.length))
+  const much = 'm'.repeat(16 * KIB)
+  read(segments.onRead, much)
   read(segments.onRead, 'login')
-  segments.segmentBytes = 256 * KIB
-  read(segments.onRead, 'more')
+  segments.largestBytes = 256 * KIB
+  read(segments.onRead, 'a command')
+  read(segments.onRead, much)
+  read(segments.onRead, much)
+  for (let i = 0; i < 8; i++) read(segments.onRead, 'ping')
+  read(segments.onRead, 'ping')
   assert.deepEqual(
-    arrivals.map(([{ bytes }]) => bytes.length),
-    [16 * KIB, 256 * KIB],
+    sizes.map((size) => size / KIB),
+    [16, 16, 256, 256, 256, ...Array.from({ length: 8 }, () => 256), 16],
   )
   segments.close()
   assert.equal(pool.inUse, 0)

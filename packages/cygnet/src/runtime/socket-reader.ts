@@ -20,15 +20,15 @@ export class SocketReader {
   readonly #segments: ReceiveSegments
   readonly #copyIn = (chunk: Buffer): void => this.#segments.copyIn(chunk)
 
-  /** `accepted`: as a server's `connection` event gave it, paused. `segmentBytes`: size of the segments. */
-  constructor(accepted: Socket, pool: BufferPool, segmentBytes: number, received: Received) {
-    this.#segments = new ReceiveSegments(pool, segmentBytes, received)
+  /** `accepted`: as a server's `connection` event gave it, paused. `largestBytes`: of the segments. */
+  constructor(accepted: Socket, pool: BufferPool, largestBytes: number, received: Received) {
+    this.#segments = new ReceiveSegments(pool, largestBytes, received)
     this.socket = this.#adopt(accepted)
   }
 
-  /** Size of the segments from the next one on. */
-  set segmentBytes(lengthBytes: number) {
-    this.#segments.segmentBytes = lengthBytes
+  /** Largest size of the segments from the next one on. */
+  set largestBytes(lengthBytes: number) {
+    this.#segments.largestBytes = lengthBytes
   }
 
   /** Hands on bytes that were received before the socket came here. */

@@ -14,7 +14,7 @@ import { explainTransportError, TLS_HANDSHAKE_RECORD, TLS_ON_PLAIN_PORTAL } from
 
 /** Receive segments before the login is over: a thousand silent connections must not cost much. */
 const LOGIN_SEGMENT_BYTES = 16 * 1024
-/** And after it: one read takes a whole burst. */
+/** And after it, where much comes: one read takes a whole burst. */
 const SEGMENT_BYTES = 256 * 1024
 /** Bytes handed to the socket and not yet taken by the kernel, beyond which no more are made. */
 const WRITE_AHEAD_BYTES = 2 * 1024 * 1024
@@ -196,7 +196,7 @@ export class TcpConnection implements LimitedConnection {
   #drainEvents(): void {
     for (let event = this.protocol.pollEvent(); event; event = this.protocol.pollEvent()) {
       if (event.kind === 'logged-in') {
-        this.#reader.segmentBytes = SEGMENT_BYTES
+        this.#reader.largestBytes = SEGMENT_BYTES
         this.#route = undefined
       }
       this.#options.onEvent(this, event)
