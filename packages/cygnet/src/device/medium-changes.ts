@@ -1,7 +1,8 @@
 import { AdditionalSense } from '../scsi/additional-sense.ts'
 import type { SenseData } from '../scsi/sense.ts'
-import { SenseKey } from '../scsi/sense.ts'
+import { invalidCdbField, SenseKey } from '../scsi/sense.ts'
 import type { ScsiTask } from '../scsi/task.ts'
+import type { Done, StoreError } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
 import { CommandFlag } from './command-table.ts'
 import type { DiskMedium } from './disk-medium.ts'
@@ -31,12 +32,16 @@ const FAILED = { sanitize: AdditionalSense.sanitizeFailed, format: AdditionalSen
 /**
  * The state of a medium that SANITIZE or FORMAT UNIT changes as a whole (SBC-4 §4.11, §4.33): ordinary, in progress, or
  * failed. While one is in progress, commands for the medium are refused; so are they after a failure, until another one has
- * succeeded. A sanitize operation goes on after resets and, where there are records, after a restart.
+ * succeeded. A sanitize operation goes on after resets and, where there are records, after a restart: it begins when stable
+ * storage knows of it, and has ended when stable storage has forgotten it, lest a restart wipes what was written since.
  */
 export class MediumChanges {
   readonly #medium: DiskMedium
   readonly #job: WholeMediumJob
   readonly #records: DurableRecords | undefined
+  /** From before it is on record until after it is not any more. */
+  #isChanging = false
+  #isClosed = false
   #kind: Kind = 'format'
   #failed: Kind | undefined
   #allowsExit = false
@@ -50,12 +55,14 @@ export class MediumChanges {
     const left = records?.get(RECORD) as SanitizeRecord | undefined
     if (left !== undefined) {
       this.#allowsExit = left.allowsExit
-      this.#begin('sanitize', left.passes.map(passOf))
+      this.#kind = 'sanitize'
+      this.#isChanging = true
+      this.#start(left.passes.map(passOf))
     }
   }
 
   get isOrdinary(): boolean {
-    return !this.#job.isRunning && this.#failed === undefined
+    return !this.#isChanging && this.#failed === undefined
   }
 
   /**
@@ -64,13 +71,13 @@ export class MediumChanges {
    */
   refuse(flags: number): SenseData | undefined {
     const touches = flags & (CommandFlag.medium | CommandFlag.governs)
-    const isRefused = this.#job.isRunning ? touches !== 0 : touches === CommandFlag.medium
+    const isRefused = this.#isChanging ? touches !== 0 : touches === CommandFlag.medium
     return isRefused ? this.refusal : undefined
   }
 
   /** What is the matter with the medium. */
   get refusal(): SenseData | undefined {
-    if (this.#job.isRunning) {
+    if (this.#isChanging) {
       return {
         key: SenseKey.notReady,
         additional: IN_PROGRESS[this.#kind],
@@ -81,55 +88,85 @@ export class MediumChanges {
     return { key: SenseKey.mediumError, additional: FAILED[this.#failed] }
   }
 
-  /** EXIT FAILURE MODE: false where the failed SANITIZE did not allow it. */
-  exitFailure(): boolean {
-    if (this.#failed === 'sanitize' && !this.#allowsExit) return false
-    if (this.#failed === 'sanitize') this.#forget()
-    this.#failed = undefined
-    return true
+  /** EXIT FAILURE MODE: refused where the failed SANITIZE did not allow it. */
+  exitFailure(op: Operation): void {
+    const { task } = op
+    if (this.#failed === 'sanitize' && !this.#allowsExit) return op.check(invalidCdbField(1, 4))
+    let error: StoreError | undefined
+    op.awaitEvent((again) => (error ? again.check(this.#notRecorded(error)) : again.good()))
+    const forgotten: Done = (problem) => {
+      error = problem
+      if (!error) this.#failed = undefined
+      op.eventCame(task)
+    }
+    if (this.#failed === 'sanitize') this.#record(undefined, forgotten)
+    else forgotten(undefined)
   }
 
-  #forget(): void {
-    this.#records?.set(RECORD, undefined, () => undefined)
+  #record(value: SanitizeRecord | undefined, done: Done): void {
+    if (this.#records) this.#records.set(RECORD, value, done)
+    else done(undefined)
   }
 
-  /** `immediate`: the command ends when the operation has begun, else when that has ended. */
+  #notRecorded(error: StoreError): SenseData {
+    return this.#medium.failure(error, 'write', 0)
+  }
+
+  /** `immediate`: the command ends when the operation has begun, else when that has ended. It begins even without its command. */
   sanitize(op: Operation, passes: readonly Pass[], immediate: boolean, allowsExit: boolean): void {
-    this.#allowsExit = allowsExit
-    const begin = (): void => this.#beginFor(op, 'sanitize', passes, immediate)
-    if (!this.#records) return begin()
-    op.awaitStore((again) => {
-      if (again.error) again.check(this.#medium.failure(again.error, 'write', 0))
-      else begin()
+    if (this.#isChanging) return this.#ended(op)
+    const { task } = op
+    let error: StoreError | undefined
+    this.#isChanging = true
+    this.#kind = 'sanitize'
+    op.awaitEvent((again) => {
+      if (error) again.check(this.#notRecorded(error))
+      else if (immediate) again.good()
+      else this.#ended(again)
     })
-    this.#records.set(RECORD, { passes: passes.map(recordOf), allowsExit }, op.done)
+    const refused: Done = () => {
+      this.#isChanging = false
+      op.eventCame(task)
+    }
+    this.#record({ passes: passes.map(recordOf), allowsExit }, (problem) => {
+      error = problem
+      // It may be on record nevertheless.
+      if (error) return this.#record(undefined, refused)
+      if (immediate) op.eventCame(task)
+      else this.#waiter = { op, task }
+      if (this.#isClosed) return
+      this.#allowsExit = allowsExit
+      this.#start(passes)
+    })
   }
 
   format(op: Operation, passes: readonly Pass[], immediate: boolean): void {
-    this.#beginFor(op, 'format', passes, immediate)
-  }
-
-  #beginFor(op: Operation, kind: Kind, passes: readonly Pass[], immediate: boolean): void {
-    // Another one may have begun while this one was made known.
-    if (this.#job.isRunning) return this.#ended(op)
+    // Another one may have begun while the parameter list was on its way.
+    if (this.#isChanging) return this.#ended(op)
     if (!immediate) {
       this.#waiter = { op, task: op.task }
       op.awaitEvent(this.#ended)
     }
-    this.#begin(kind, passes)
+    this.#isChanging = true
+    this.#kind = 'format'
+    this.#start(passes)
     if (immediate) op.good()
   }
 
-  #begin(kind: Kind, passes: readonly Pass[]): void {
-    this.#kind = kind
+  #start(passes: readonly Pass[]): void {
     this.#failed = undefined
     this.#job.start(passes, (error) => {
-      this.#failed = error ? kind : undefined
-      if (!error && kind === 'sanitize') this.#forget()
-      const waiter = this.#waiter
-      this.#waiter = undefined
-      waiter?.op.eventCame(waiter.task)
+      if (error || this.#kind === 'format') this.#finish(error)
+      else this.#record(undefined, this.#finish)
     })
+  }
+
+  readonly #finish: Done = (error) => {
+    this.#failed = error ? this.#kind : undefined
+    this.#isChanging = false
+    const waiter = this.#waiter
+    this.#waiter = undefined
+    waiter?.op.eventCame(waiter.task)
   }
 
   readonly #ended: Step = (op) => {
@@ -140,6 +177,7 @@ export class MediumChanges {
 
   /** Stops what is in progress, as power loss would. */
   close(closed: () => void): void {
+    this.#isClosed = true
     this.#job.stop(closed)
   }
 }

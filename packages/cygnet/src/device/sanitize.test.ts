@@ -5,6 +5,7 @@ import { Opcode } from '../scsi/opcodes.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
 import type { Outcome } from './disk.test-helper.ts'
 import { cdbOf, nexusNamed, pattern, senseOf, TestDisk, TestStore } from './disk.test-helper.ts'
+import { TestRecords } from './reservations.test-helper.ts'
 
 const OVERWRITE = 0x01
 const BLOCK_ERASE = 0x02
@@ -188,6 +189,89 @@ describe('SANITIZE in the background', () => {
     assert.equal(senseOf(again.run(READY)), 'status 0')
     assert.equal(store.bytes[2 ** 20], 7)
     assert.equal(records.values.size, 0, 'it is over')
+  })
+})
+
+describe('SANITIZE on record', () => {
+  const READ = blockCdb(Opcode.read10, 0, 1)
+
+  it('begins even where its command has ended before it was on record', () => {
+    const records = new TestRecords()
+    const disk = new TestDisk(64, { records })
+    records.deferred = true
+    const task = disk.submit(sanitizeCdb(BLOCK_ERASE | IMMEDIATE))
+    disk.store.bytes.fill(9)
+    disk.unit.abort(task)
+    assert.equal(disk.transport.outcome(task).aborted, true)
+    assert.equal(senseOf(disk.run(READ)), '2/041b')
+    records.release()
+    assert.deepEqual(disk.store.calls, ['zero 0+32768 may-trim', 'flush'])
+    records.release()
+    assert.equal(senseOf(disk.run(READ)), 'status 0')
+    assert.equal(records.saved.get('sanitize'), undefined)
+  })
+
+  it('has ended when it is on record no more: what is written then stays', () => {
+    const records = new TestRecords()
+    const disk = new TestDisk(64, { records })
+    records.deferred = true
+    const task = disk.submit(sanitizeCdb(BLOCK_ERASE))
+    records.release()
+    assert.deepEqual(disk.store.calls, ['zero 0+32768 may-trim', 'flush'])
+    assert.equal(task.isDone, false)
+    assert.equal(senseOf(disk.run(READ)), '2/041b')
+    records.release()
+    assert.equal(senseOf(disk.transport.outcome(task)), 'status 0')
+    assert.equal(senseOf(disk.run(READ)), 'status 0')
+  })
+
+  it('has failed where it cannot be taken off the record', () => {
+    const records = new TestRecords()
+    const disk = new TestDisk(64, { records })
+    records.deferred = true
+    const task = disk.submit(sanitizeCdb(BLOCK_ERASE | AUSE))
+    records.failNext = { failure: 'no-space' }
+    records.release()
+    records.release()
+    assert.equal(senseOf(disk.transport.outcome(task)), '3/3103')
+    assert.equal(senseOf(disk.run(READ)), '3/3103')
+    records.deferred = false
+    records.failNext = { failure: 'no-space' }
+    assert.equal(senseOf(disk.run(sanitizeCdb(EXIT))), '7/2707')
+    assert.equal(senseOf(disk.run(READ)), '3/3103')
+    assert.equal(senseOf(disk.run(sanitizeCdb(EXIT))), 'status 0')
+    assert.equal(senseOf(disk.run(READ)), 'status 0')
+    assert.equal(records.saved.get('sanitize'), undefined)
+  })
+
+  it('is not begun where it cannot be put on record', () => {
+    const records = new TestRecords()
+    const disk = new TestDisk(64, { records })
+    records.failNext = { failure: 'no-space' }
+    assert.equal(senseOf(disk.run(sanitizeCdb(BLOCK_ERASE))), '7/2707')
+    assert.deepEqual(disk.store.calls, [])
+    assert.equal(records.calls.at(-1), undefined, 'nor left there by halves')
+    assert.equal(senseOf(disk.run(READ)), 'status 0')
+  })
+
+  it('keeps a second one and FORMAT UNIT away from the time it is being put on record', () => {
+    const records = new TestRecords()
+    const disk = new TestDisk(64, { records })
+    records.deferred = true
+    disk.submit(sanitizeCdb(BLOCK_ERASE | IMMEDIATE))
+    assert.equal(senseOf(disk.run(sanitizeCdb(BLOCK_ERASE))), '2/041b')
+    assert.equal(senseOf(disk.run(cdbOf('04 00 00 00 00 00'))), '2/041b')
+    assert.equal(records.calls.length, 1)
+  })
+
+  it('does not begin on a unit that is closed meanwhile', () => {
+    const records = new TestRecords()
+    const disk = new TestDisk(64, { records })
+    records.deferred = true
+    disk.submit(sanitizeCdb(BLOCK_ERASE | IMMEDIATE))
+    disk.unit.close(() => undefined)
+    records.release()
+    assert.deepEqual(disk.store.calls, ['close'])
   })
 })
 

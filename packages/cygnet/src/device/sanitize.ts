@@ -71,8 +71,7 @@ export class Sanitize {
 
   readonly exitFailureMode = (op: Operation): void => {
     if (get16(op.task.cdb, 7) !== 0) op.check(invalidCdbField(7, 7))
-    else if (this.#changes.exitFailure()) op.good()
-    else op.check(invalidCdbField(1, 4))
+    else this.#changes.exitFailure(op)
   }
 }
 
