@@ -41,18 +41,18 @@ test('segments are large while reads fill them, as far as that is allowed, and s
   const pool = new BufferPool({ poison: true })
   const sizes: number[] = []
   const segments = new ReceiveSegments(pool, 16 * KIB, ({ bytes }) => sizes.push(bytes.length))
-  const much = 'm'.repeat(16 * KIB)
-  read(segments.onRead, much)
+  const much = 'm'.repeat(8 * KIB)
   read(segments.onRead, 'login')
+  read(segments.onRead, much)
+  read(segments.onRead, 'm'.repeat(16 * KIB))
   segments.largestBytes = 256 * KIB
   read(segments.onRead, 'a command')
-  read(segments.onRead, much)
   read(segments.onRead, much)
   for (let i = 0; i < 8; i++) read(segments.onRead, 'ping')
   read(segments.onRead, 'ping')
   assert.deepEqual(
     sizes.map((size) => size / KIB),
-    [16, 16, 256, 256, 256, ...Array.from({ length: 8 }, () => 256), 16],
+    [8, 8, 16, 256, 256, ...Array.from({ length: 8 }, () => 256), 8],
   )
   segments.close()
   assert.equal(pool.inUse, 0)

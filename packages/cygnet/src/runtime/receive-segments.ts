@@ -7,7 +7,7 @@ export type Received = (segment: PooledBuffer, start: number, end: number) => vo
 /** A new segment is taken when less than this part of the old one is left. */
 const LEAST_PART = 1 / 8
 /** What a connection has that is idle, or moves little. */
-const SMALL_SEGMENT_BYTES = 16 * 1024
+const SMALL_SEGMENT_BYTES = 8 * 1024
 /** A read that leaves most of a small segment free. */
 const SHORT_READ_BYTES = SMALL_SEGMENT_BYTES / 4
 /** After so many of them in a row, a small segment is enough. */
