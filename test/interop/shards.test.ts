@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { truncateSync, writeFileSync } from 'node:fs'
 import { after, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { connect, Reservations } from '../../packages/cygnet/src/initiator.ts'
 import { ReservationType } from '../../packages/cygnet/src/scsi/persistent-reservation.ts'
 import { TestCertificates } from '../../packages/cygnet/src/runtime/tls-certificates.test-helper.ts'
@@ -263,7 +264,11 @@ test('signals are for all shards', { timeout: 60_000 }, async (t) => {
 test('the end of the process that listens is the end of its shards', async (t) => {
   await using server = await start(new Scratch(t))
   const pids = [shardPid(server, 1), shardPid(server, 2)]
+  const initiators = await Promise.all(
+    [A, B].map((target) => RawInitiator.open(server.subject.port, { target })),
+  )
   await server.subject.crash()
+  for (const initiator of initiators) assert.ok(await initiator.closesWithin(5000))
   assert.ok(await until(() => !pids.some(isAlive), 5000))
 })
 
@@ -283,4 +288,14 @@ test('a server that cannot start says why, and leaves nothing behind', async (t)
   const inUse = await serve({ [A]: memory, [B]: memory }, server.subject.portal)
   assert.match(inUse.stderr, /^cygnet: .* is in use/m)
   assert.equal(inUse.code, 1)
+})
+
+test('the front door is the same with shards', { timeout: 300_000 }, async () => {
+  const files = ['access', 'chap', 'discovery', 'hostile-login', 'login-limits', 'login-sessions']
+  const paths = files.map((name) => fileURLToPath(new URL(`${name}.test.ts`, import.meta.url)))
+  // Without the mark of this test's own run, or it would be a part of that.
+  const env = { CYGNET_SHARDS: '2', NODE_TEST_CONTEXT: undefined }
+  const { code, stdout } = await run(process.execPath, ['--test', ...paths], { env, timeoutMs: 290_000 })
+  assert.equal(code, 0, stdout.slice(stdout.indexOf('failing tests:')))
+  assert.ok(Number(/^ℹ pass (\d+)$/m.exec(stdout)?.[1]) > 100, stdout.slice(-500))
 })

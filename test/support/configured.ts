@@ -21,11 +21,14 @@ export interface Configured extends AsyncDisposable {
 
 const READY_TIMEOUT_MS = 20_000
 const LOCAL = [{ listen: '127.0.0.1:0' }]
+/** `CYGNET_SHARDS=2`: everything is as without. */
+const { CYGNET_SHARDS } = process.env
+const shards = CYGNET_SHARDS === undefined ? {} : { shards: Number(CYGNET_SHARDS) }
 
 /** Starts `cygnet serve -c` and waits until it listens. Disposing of it ends it before the test does. */
 export async function startConfigured(scratch: Scratch, configuration: Configuration): Promise<Configured> {
   const file = scratch.path(`cygnet-${process.hrtime.bigint()}.yaml`)
-  writeFileSync(file, JSON.stringify({ portals: LOCAL, ...configuration }), { mode: 0o600 })
+  writeFileSync(file, JSON.stringify({ portals: LOCAL, ...shards, ...configuration }), { mode: 0o600 })
   const child = scratch.spawn(process.execPath, [mainScript, 'serve', '-c', file])
   const output = collect(child)
   const isReady = (): boolean => /^Ctrl-C ends it\.\n/m.test(output.stdout)
