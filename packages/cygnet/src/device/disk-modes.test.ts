@@ -7,6 +7,7 @@ import { Opcode } from '../scsi/opcodes.ts'
 import type { Done } from '../store/backing-store.ts'
 import type { DurableRecords } from '../store/durable-records.ts'
 import { cdbOf, nexusNamed, pattern, senseOf, TestDisk, TestStore } from './disk.test-helper.ts'
+import { TestRecords } from './reservations.test-helper.ts'
 
 /** MODE SENSE (10) of one page: its bytes. */
 function page(disk: TestDisk, code: number, control = 0): Uint8Array {
@@ -204,6 +205,24 @@ describe('saved pages', () => {
     assert.equal(page(again, 0x08)[2], 0)
     again.run(blockCdb(Opcode.write10, 0, 1), { dataOut: pattern(512) })
     assert.deepEqual(again.store.calls, ['write 0+512 fua'], 'it is what it says')
+  })
+
+  it('are all kept where two are saved at the same time', () => {
+    const records = new TestRecords()
+    const disk = new TestDisk(64, { records })
+    records.deferred = true
+    const selectCdb = cdbOf('15 11 00 00 18 00')
+    const caching = Uint8Array.from([0, 0, 0, 0, 0x08, ...changed(page(disk, 0x08), 2, 0).subarray(1)])
+    const control = Uint8Array.from([0, 0, 0, 0, 0x0a, ...changed(page(disk, 0x0a), 2, 0x06).subarray(1)])
+    const tasks = [
+      disk.submit(selectCdb, { dataOut: caching }),
+      disk.submit(cdbOf('15 11 00 00 10 00'), { dataOut: control }),
+    ]
+    while (records.waiting > 0) records.release()
+    for (const task of tasks) assert.equal(senseOf(disk.transport.outcome(task)), 'status 0')
+    const again = new TestDisk(64, { records })
+    assert.equal(page(again, 0x08)[2], 0, 'the write cache')
+    assert.equal(page(again, 0x0a)[2], 0x06, 'descriptor sense')
   })
 
   it('are not touched by MODE SELECT without SP, nor where they cannot be kept', () => {

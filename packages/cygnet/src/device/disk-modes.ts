@@ -189,7 +189,14 @@ export class DiskModes {
     if (lengthBytes === 0) return op.good()
     if (!(get8(cdb, 1) & 0x10)) return op.check(invalidCdbField(1, 4))
     if (lengthBytes > SELECT_LIMIT_BYTES) return op.check(invalidCdbField(isLong ? 7 : 4, 7))
-    op.receive(lengthBytes, this.#selectReceived)
+    op.receive(lengthBytes, this.#selectInTurn)
+  }
+
+  /** One at a time, as each starts from what the one before has made of the pages. No block lies where they are locked. */
+  readonly #selectInTurn = (op: Operation): void => {
+    op.offset = -1
+    op.lengthBytes = 1
+    this.#medium.locks.acquire(op, 'exclusive', this.#selectReceived)
   }
 
   readonly #selectReceived = (op: Operation): void => {
