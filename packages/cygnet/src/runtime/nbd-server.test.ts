@@ -6,6 +6,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BufferPool } from '../base/pool.ts'
 import { MemoryDevice } from '../initiator/memory-device.test-helper.ts'
 import type { NbdServerEvent } from '../nbd/server-connection.ts'
@@ -116,6 +117,23 @@ test('no more clients than the limit', async () => {
   assert.deepEqual(events.at(-1), { kind: 'dropped', reason: 'there are 1 connections already' })
   await first.close()
   await server.stop()
+})
+
+test('a stop does not wait for a client that reads no answers', async () => {
+  const { server, device, pool, path, events } = await start(undefined, { unreadTimeoutMs: 50 })
+  const socket = connect(path)
+  socket.on('error', () => undefined)
+  await once(socket, 'readable')
+  const option = Buffer.from('\0\0\0\u0003IHAVEOPT\0\0\0\u0001\0\0\0\0')
+  const read = Buffer.alloc(28)
+  read.writeUInt32BE(0x2560_9513)
+  read.writeUInt32BE(device.sizeBytes, 24)
+  socket.write(Buffer.concat([option, read]))
+  while (device.log.length === 0) await nextTurn()
+  await server.stop()
+  assert.deepEqual(events.at(-1), { kind: 'dropped', reason: 'it has not read its answers for 50 ms' })
+  assert.deepEqual([server.connections, pool.inUse], [0, 0])
+  socket.destroy()
 })
 
 test('a stop answers what is under way', async () => {

@@ -24,6 +24,8 @@ export interface NbdServerOptions {
   readonly maxConnections?: number
   /** Time to choose an export, in milliseconds. Default: 10,000. */
   readonly handshakeTimeoutMs?: number
+  /** How long clients may leave answers unread while the server stops, in milliseconds. Default: 10,000. */
+  readonly unreadTimeoutMs?: number
   readonly pool?: BufferPool
   /** Clients must use TLS 1.3. Default: there is none. */
   readonly tls?: TlsPortalOptions
@@ -32,6 +34,7 @@ export interface NbdServerOptions {
 
 const DEFAULT_CONNECTIONS = 16
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 10_000
+const DEFAULT_UNREAD_TIMEOUT_MS = 10_000
 const SEGMENT_BYTES = 256 * 1024
 const PLAIN_SEGMENT_BYTES = 4096
 
@@ -49,8 +52,7 @@ export class NbdServer {
   readonly #server: Server
   readonly #pool: BufferPool
   readonly #tls: TlsPortal | undefined
-  /** When each is closed. */
-  readonly #connections = new Map<NbdServerConnection, Promise<void>>()
+  readonly #connections = new Map<NbdServerConnection, OpenConnection>()
 
   /** @throws {CygnetError} TLS_FILE, TLS_PSK, TLS_OPTIONS */
   constructor(options: NbdServerOptions) {
@@ -95,11 +97,27 @@ export class NbdServer {
   /** Takes no new clients, answers what is under way, and returns when the last connection is closed. */
   async stop(): Promise<void> {
     // The server does not know of the adopted sockets: those are waited for here.
-    const closed = [...this.#connections.values()]
+    const closed = [...this.#connections.values()].map((one) => one.closed)
     this.#tls?.close()
     const listening = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     for (const connection of [...this.#connections.keys()]) connection.stop()
+    const unread = this.#watchUnread()
     await Promise.all([listening, ...closed])
+    clearInterval(unread)
+  }
+
+  /** A client that does not read its answers would keep the server from ending for ever. */
+  #watchUnread(): NodeJS.Timeout {
+    const { unreadTimeoutMs = DEFAULT_UNREAD_TIMEOUT_MS } = this.#options
+    const before = new Map<NbdServerConnection, number>()
+    return setInterval(() => {
+      for (const [connection, { stream }] of this.#connections) {
+        const { queuedBytes } = stream
+        if (queuedBytes > 0 && queuedBytes === before.get(connection))
+          connection.drop(`it has not read its answers for ${unreadTimeoutMs} ms`)
+        before.set(connection, queuedBytes)
+      }
+    }, unreadTimeoutMs)
   }
 
   #report(peer: string, event: NbdServerEvent): void {
@@ -153,10 +171,16 @@ export class NbdServer {
       ...(tls && { startTls: secure }),
       onEvent: (event) => this.#report(peer, event),
     })
-    this.#connections.set(opened, promise)
+    this.#connections.set(opened, { stream, closed: promise })
     if (listen.kind === 'tcp') reader.socket.setNoDelay(true).setKeepAlive(true, 30_000)
     watch(reader.socket)
   }
+}
+
+interface OpenConnection {
+  readonly stream: NbdSocket
+  /** When its socket is closed. */
+  readonly closed: Promise<void>
 }
 
 /** Reads what a client says before TLS, and then leaves the socket alone. */
