@@ -163,6 +163,12 @@ const loginLies: readonly NamedLie[] = [
     code: 'LOGIN_PROTOCOL_ERROR',
   },
   { what: 'a SCSI Response', at: 'operational login', tell: status(0), code: 'LOGIN_PROTOCOL_ERROR' },
+  {
+    what: 'garbage together with the last answer',
+    at: 'operational login',
+    tell: (honest) => [Buffer.concat([...honest(), garbage])],
+    code: 'SESSION_CLOSED',
+  },
 ]
 
 const deviceLies: readonly NamedLie[] = [

@@ -99,6 +99,7 @@ async function oneSession(
   tell: (event: DeviceEvent) => void,
 ): Promise<Carrier> {
   let isLost = false
+  const opened: { session?: Session } = {}
   const session = await initiator.openSession({
     ...options,
     limits: { ...PERSISTENT, ...options.limits },
@@ -106,10 +107,12 @@ async function oneSession(
       if (event.kind === 'session-lost') isLost = true
       if (event.kind === 'session-reinstated') isLost = false
       options.onRecovery?.(event)
-      const news = pathEvent(event, session)
+      // A session may be lost in the very turn in which it was opened.
+      const news = opened.session && pathEvent(event, opened.session)
       if (news) tell(news)
     },
   })
+  opened.session = session
   void tellEnd(session, tell)
   const isUp = (): boolean => !isLost && session.connectionCount > 0
   return { executor: session, session, paths: () => [], isUp, close: () => session.close() }
