@@ -1,4 +1,4 @@
-import { createReadStream, createWriteStream } from 'node:fs'
+import { createReadStream, createWriteStream, statSync } from 'node:fs'
 import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Command } from 'commander'
@@ -8,7 +8,7 @@ import { readableOf, writableOf } from '../initiator/block-streams.ts'
 import { compareDevices, copyDevice } from '../initiator/copy.ts'
 import { installNativeCrc32c } from '../runtime/crc32c-native.ts'
 import { withLunOptions } from './lun-options.ts'
-import { isPath, type LunOptions, openDestination, openSource } from './open-device.ts'
+import { checkUnused, isPath, type LunOptions, openDestination, openSource } from './open-device.ts'
 import { PieceSums } from './piece-sums.ts'
 import { Progress, summary } from './progress.ts'
 
@@ -77,11 +77,20 @@ async function copy(source: string, destination: string, options: CopyCommandOpt
 function check(source: string, destination: string, options: CopyCommandOptions): void {
   const wrong = (message: string): CygnetError => new CygnetError('COPY_OPTIONS', message)
   if (source === '-' && destination === '-') throw wrong('Standard input to standard output needs no copy.')
-  if (source === destination) throw wrong('SRC and DST are the same.')
+  if (isSame(source, destination)) throw wrong('SRC and DST are the same.')
   if (destination === '-' && (options.verify ?? options.sparse ?? options.resume ?? options.json))
     throw wrong('What went to standard output cannot be looked at again: leave out the options.')
   if (source === '-' && (options.sparse ?? options.resume))
     throw wrong('--sparse and --resume need a source that can be looked into: copy it to a file first.')
+}
+
+/** A file that is made as long as its source must not be the source, by whatever name. */
+function isSame(source: string, destination: string): boolean {
+  if (source === destination) return true
+  const [one, other] = [source, destination].map((place) =>
+    isPath(place) ? statSync(place, { throwIfNoEntry: false }) : undefined,
+  )
+  return one !== undefined && one.dev === other?.dev && one.ino === other.ino
 }
 
 function run(
@@ -140,9 +149,9 @@ async function fromStandardInput(
   options: CopyCommandOptions,
   signal: AbortSignal,
 ): Promise<Report> {
-  const device = isPath(destination)
-    ? undefined
-    : await openDestination(destination, undefined, true, options)
+  const isFile = isPath(destination)
+  if (isFile) await checkUnused(destination)
+  const device = isFile ? undefined : await openDestination(destination, undefined, true, options)
   await using to = device?.device
   const sums = new PieceSums()
   const progress = new Progress('copying', undefined, options.quiet)

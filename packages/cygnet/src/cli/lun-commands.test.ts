@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -87,6 +87,33 @@ test('a file that is longer than the source is cut; resuming keeps what is the s
   assert.equal(statSync(file('long')).size, IMAGE_BYTES)
   const again = await cygnet(['copy', 'image', 'long', '--resume', '--json'])
   assert.equal((JSON.parse(again.stdout.toString()) as Record<string, unknown>)['sameBytes'], IMAGE_BYTES)
+})
+
+test('nothing is cut off a file that is the source by another name, or that a server serves', async () => {
+  const image = readFileSync(file('image'))
+  linkSync(file('image'), file('other-name'))
+  for (const name of ['./image', 'other-name']) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const { code, stderr } = await cygnet(['copy', 'image', name])
+    assert.equal(code, 1)
+    assert.match(stderr, /SRC and DST are the same/)
+  }
+  const { child } = await start('serve', 'image', '--listen', '127.0.0.1:0')
+  try {
+    writeFileSync(file('short'), new Uint8Array(512))
+    const outcomes = [
+      await cygnet(['copy', 'short', 'image']),
+      await cygnet(['copy', '-', 'image'], image.subarray(0, 9)),
+    ]
+    for (const { code, stderr } of outcomes) {
+      assert.equal(code, 1)
+      assert.match(stderr, /image is in use/)
+    }
+  } finally {
+    child.kill('SIGKILL')
+    await once(child, 'close')
+  }
+  assert.ok(readFileSync(file('image')).equals(image))
 })
 
 test('info, for people and for programs', async () => {

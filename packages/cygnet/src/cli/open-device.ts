@@ -80,8 +80,20 @@ export async function openDestination(
   if (isNbd(place)) return { device: await connectNbd(place), isBlank: false }
   const isFile = !existsSync(place) || statSync(place).isFile()
   const isBlank = isFile && !(keep && existsSync(place))
-  if (isFile && lengthBytes !== undefined) prepareFile(place, lengthBytes, keep)
+  if (isFile && lengthBytes !== undefined) {
+    await checkUnused(place)
+    prepareFile(place, lengthBytes, keep)
+  }
   return { device: await openFile(place, false), isBlank }
+}
+
+/**
+ * Before anything of a file is cut off: what a server serves is refused.
+ * @throws {CygnetError} STORE_IN_USE, STORE_OPEN_FAILED
+ */
+export async function checkUnused(path: string): Promise<void> {
+  const isEmpty = (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0
+  if (!isEmpty) await (await openFile(path, false)).close()
 }
 
 function prepareFile(path: string, lengthBytes: number, keep: boolean): void {
