@@ -10,8 +10,11 @@ import { ReceiveSegments } from './receive-segments.ts'
 import { connectTls, type TlsClientOptions } from './tls-connect.ts'
 import { portalSpeaksTls, TLS_ALERT_RECORD } from './tls-errors.ts'
 
-/** One read takes a whole burst. */
-const SEGMENT_BYTES = 256 * 1024
+/**
+ * What is sent because of one read leaves before the next: with reads that take a whole burst, the target would have
+ * nothing to do while we work, nor we while it does. Small ones also stay in the processor's cache.
+ */
+const SEGMENT_BYTES = 64 * 1024
 /** A whole batch: `drain` is for those that the system does not take. */
 const WRITE_HIGH_WATER_BYTES = 1024 * 1024
 /** How long a closing connection may take to send its last bytes and close. */
