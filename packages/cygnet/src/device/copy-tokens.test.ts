@@ -121,6 +121,18 @@ describe('ROD tokens', () => {
     assert.equal(senseOf(write(two, token, [[0, 1]])), '5/2304')
   })
 
+  it('wait for a copy with the same list identifier, and are not deleted by a command that was refused', () => {
+    const { one, two } = pair()
+    const token = tokenOf(one, [[0, 4]])
+    two.store.deferred = true
+    assert.equal(senseOf(write(two, token, [[0, 4]], 0, 1)), 'status 0', 'in the background')
+    assert.equal(senseOf(write(two, token, [[8, 4]], 0, 2)), '5/0016')
+    assert.equal(senseOf(populate(two, [[0, 4]])), '5/0016')
+    two.store.releaseAll()
+    two.store.deferred = false
+    assert.equal(senseOf(write(two, token, [[8, 4]], 0, 2)), 'status 0')
+  })
+
   it('are of no use to who cannot reach the disk that they are of', () => {
     const { one, two } = pair()
     const token = tokenOf(one, [[0, 1]])

@@ -12,6 +12,7 @@ import { CommandFlag } from './command-table.ts'
 import type { CopyPart } from './copy-run.ts'
 import type { CopyToken, CopyUnit, CopyUnits } from './copy-units.ts'
 import type { ExtendedCopy } from './extended-copy.ts'
+import { OPERATION_IN_PROGRESS } from './extended-copy.ts'
 import type { Operation } from './operation.ts'
 import { gather } from './parameters.ts'
 
@@ -62,6 +63,8 @@ export class CopyTokens {
   readonly #populateReceived = (op: Operation): void => {
     const list = gather(op.task)
     if (!list) return op.check(LENGTH_ERROR)
+    const { cdb, nexus } = op.task
+    if (this.#copy.lists.isRunning(nexus, get32(cdb, 6))) return op.check(OPERATION_IN_PROGRESS)
     const type = get8(list, 2) & 2 ? get32(list, 8) : RodType.any
     if (type !== RodType.any && type !== RodType.accessUponReference) {
       return op.check(illegalRequest(AdditionalSense.unsupportedTokenType))
@@ -79,7 +82,6 @@ export class CopyTokens {
       segmentsDone: ranges.length,
       bytesDone: lengthBytes,
     } as const
-    const { cdb, nexus } = op.task
     this.#copy.lists.keep(nexus, get32(cdb, 6), { progress, token, action: CopyOutAction.populateToken })
     op.good()
   }
@@ -112,12 +114,12 @@ export class CopyTokens {
     if (token && offset > sum(token.ranges)) return op.check(invalidParameterField(8, 7))
     const parts = this.#parts(token, offset, ranges, nexus)
     if (!parts) return op.check(illegalRequest(AdditionalSense.invalidTokenCauseNotReportable))
-    if (token && get8(list, 2) & 2) this.#units.dropToken(hex(bytes))
-    this.#copy.run(op, parts, {
+    const runs = this.#copy.run(op, parts, {
       listId: get32(cdb, 6),
       immediate: (get8(list, 2) & 1) !== 0,
       action: CopyOutAction.writeUsingToken,
     })
+    if (runs && token && get8(list, 2) & 2) this.#units.dropToken(hex(bytes))
   }
 
   /** LBA (8), NUMBER OF BLOCKS (4), reserved (4) */

@@ -289,6 +289,27 @@ describe('EXTENDED COPY', () => {
   })
 })
 
+describe('copies at the same time', () => {
+  it('are as many as the operating parameters say, and leave room for the commands of others', () => {
+    const disk = new TestDisk(64, { taskLimit: 100 })
+    const other = nexusNamed('two')
+    disk.attach(other)
+    disk.store.deferred = true
+    const statuses: number[] = []
+    for (let listId = 1; listId <= 80; listId++) {
+      const list = lid4([target()], [segment({})], true)
+      set32(list, 20, listId)
+      statuses.push(copy(disk, list, 1).status)
+    }
+    const concurrent = get16(status1(disk, 3).data, 34)
+    assert.equal(statuses.lastIndexOf(0), concurrent - 1)
+    assert.equal(statuses[concurrent], 0x08, 'BUSY')
+    disk.store.releaseAll()
+    assert.equal(disk.pool.inUse, 0)
+    assert.equal(senseOf(copy(disk, lid4([target()], [segment({})], true), 1)), 'status 0')
+  })
+})
+
 describe('results of EXTENDED COPY', () => {
   it('are told of a list identifier, per nexus, and not of copies without one', () => {
     const disk = new TestDisk(64)

@@ -27,15 +27,25 @@ import { gather } from './parameters.ts'
 
 /** The longest header, and all descriptors. */
 const LIST_LIMIT_BYTES = 48 + COPY_DESCRIPTORS_BYTES
-/** Copies at the same time, of one unit. */
+/** Copies at the same time, of one unit: each takes memory and a place in task sets, whoever it is for. */
 const CONCURRENT_COPIES = 64
-const OPERATION_IN_PROGRESS = illegalRequest(AdditionalSense.operationInProgress)
+export const OPERATION_IN_PROGRESS = illegalRequest(AdditionalSense.operationInProgress)
+
+/** What a command asks for beside what is to be copied. */
+export interface CopyRequest {
+  /** Undefined: nobody asks for the result. */
+  readonly listId: number | undefined
+  readonly immediate: boolean
+  /** Service action. */
+  readonly action: number
+}
 
 /** Third-party copies that a unit's initiators ask for: EXTENDED COPY and what asks for its results (SPC-4 §6.4, §6.5, §6.26 to §6.30). */
 export class ExtendedCopy {
   readonly #units: CopyUnits
   readonly #granularityExponent: number
   readonly lists = new CopyLists()
+  #running = 0
 
   /** `granularityExponent`: of a block's bytes, as a power of two. */
   constructor(units: CopyUnits, granularityExponent: number) {
@@ -61,7 +71,6 @@ export class ExtendedCopy {
     const isLid4 = (get8(cdb, 1) & 0x1f) === CopyOutAction.extendedCopyLid4
     const list = isLid4 ? decodeCopyLid4(bytes) : decodeCopyLid1(bytes)
     if ('key' in list) return op.check(list)
-    if (list.hasListId && this.lists.isRunning(nexus, list.listId)) return op.check(OPERATION_IN_PROGRESS)
     const parts = this.#parts(list, nexus)
     if ('key' in parts) return op.check(parts)
     this.run(op, parts, {
@@ -71,18 +80,27 @@ export class ExtendedCopy {
     })
   }
 
-  /** Runs a copy for a command, which ends with it, or before where it is `immediate`. */
-  run(
-    op: Operation,
-    parts: readonly CopyPart[],
-    { listId, immediate, action }: { listId: number | undefined; immediate: boolean; action: number },
-  ): void {
+  /**
+   * Runs a copy for a command, which ends with it, or before where it is `immediate`; not beside one with the same list
+   * identifier, nor beside too many. Whether it runs.
+   */
+  run(op: Operation, parts: readonly CopyPart[], request: CopyRequest): boolean {
+    const { listId } = request
+    if (listId !== undefined && this.lists.isRunning(op.task.nexus, listId)) op.check(OPERATION_IN_PROGRESS)
+    else if (this.#running >= CONCURRENT_COPIES) op.busy()
+    else return this.#begin(op, parts, request)
+    return false
+  }
+
+  #begin(op: Operation, parts: readonly CopyPart[], { listId, immediate, action }: CopyRequest): true {
+    this.#running++
     let problem: SenseData | undefined
     const run = new CopyRun(
       parts,
       () => !immediate && op.aborted,
       (ended) => {
         problem = ended
+        this.#running--
         if (!immediate) op.done(undefined)
       },
       immediate,
@@ -102,6 +120,7 @@ export class ExtendedCopy {
         else ended.good()
       })
     run.start()
+    return true
   }
 
   #parts({ segments, targets }: CopyList, nexus: Nexus): readonly CopyPart[] | SenseData {

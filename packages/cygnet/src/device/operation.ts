@@ -29,7 +29,7 @@ export interface OperationHost {
   end(op: Operation): void
 }
 
-/** Counts down the tasks that a task management function waits for. */
+/** Counts down the tasks whose end is waited for. */
 export interface AbortGroup {
   remaining: number
   readonly done: () => void
@@ -169,6 +169,12 @@ export class Operation {
   /** Ends with RESERVATION CONFLICT. */
   conflict(): void {
     this.task.status = ScsiStatus.reservationConflict
+    this.#host.end(this)
+  }
+
+  /** Ends with BUSY: the initiator comes again. */
+  busy(): void {
+    this.task.status = ScsiStatus.busy
     this.#host.end(this)
   }
 
