@@ -401,6 +401,21 @@ describe('what a device answers', () => {
     )
   })
 
+  test('another disk in its place is not written to by requests that waited for their turn', async () => {
+    const { fake, disk } = await opened()
+    fake.serialNumber = 'OTHER'
+    fake.answers.push({ opcode: Opcode.write10, answer: attention(AdditionalSense.reportedLunsDataChanged) })
+    const requests = [
+      disk.write(0, filled(512)),
+      disk.write(0, filled(512)),
+      disk.write(100, filled(512)),
+      disk.writeZeroes(0, 1024),
+    ]
+    await Promise.all(requests.map((request) => assert.rejects(request, { code: 'DEVICE_CHANGED' })))
+    assert.equal(fake.opcodes.filter((opcode) => opcode === Opcode.write10).length, 1)
+    assert.ok(fake.bytes.every((byte) => byte === 0))
+  })
+
   test('a unit that reports attentions for ever fails', async () => {
     const { fake, disk } = await opened()
     for (let i = 0; i < 1000; i++)

@@ -60,7 +60,6 @@ export class ScsiDisk implements BlockDevice {
   readonly #events = new DeviceEvents()
   #facts: DiskFacts
   #knowsExtents = true
-  #failure: BlockDeviceError | undefined
   #refreshing: Promise<void> | undefined
   #mustRefreshAgain = false
   #closing: Promise<void> | undefined
@@ -334,7 +333,7 @@ export class ScsiDisk implements BlockDevice {
   async #settle(): Promise<void> {
     await this.#order.idle()
     // What was not flushed before may be lost, as it may by any crash: who must know calls flush.
-    if (!this.readOnly && this.#failure === undefined)
+    if (!this.readOnly && this.#unit.failure === undefined)
       await this.#transfers.makeDurable(0, 0, undefined).catch(() => undefined)
   }
 
@@ -346,7 +345,7 @@ export class ScsiDisk implements BlockDevice {
 
   /** @throws {BlockDeviceError} DEVICE_CLOSED, PAST_END, ARGUMENT_INVALID, and why the device failed */
   #check(offset: number, lengthBytes: number): void {
-    if (this.#failure && !this.#closing) throw this.#failure
+    if (this.#unit.failure && !this.#closing) throw this.#unit.failure
     checkRequest(this, this.#closing !== undefined, offset, lengthBytes)
   }
 
@@ -386,7 +385,7 @@ export class ScsiDisk implements BlockDevice {
         ? `There is another disk at LUN ${this.lun} now: look at the target's configuration, and connect again.`
         : 'The size of its blocks has changed: connect again.',
     )
-    this.#failure = error
+    this.#unit.failure = error
     this.#events.emit({ kind: 'failed', error })
     throw error
   }

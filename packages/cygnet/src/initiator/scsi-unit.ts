@@ -61,6 +61,8 @@ export class ScsiUnit {
   readonly #busyLimitMs: number
   /** What to do about a unit attention before the command that met it, perhaps a refreshing one, is sent again. */
   onAttention: (additional: number, isRefresh: boolean) => Promise<void> = () => Promise.resolve()
+  /** Why nothing is sent any more, neither what waited for its turn nor what is tried again. */
+  failure: BlockDeviceError | undefined
 
   constructor(options: ScsiUnitOptions) {
     this.#options = options
@@ -79,14 +81,12 @@ export class ScsiUnit {
 
   /** As `run`, with callbacks instead of a promise and a signal, which costs less. */
   submit(command: SubmittedCommand, end: UnitCommandEnd): void {
+    // Not at once: those that wait for this one would fail inside it, one in the other.
+    if (this.failure) return settleEnd(this.run(command), end)
     this.#options.executor.submit(command, (result) => {
       if (result.kind === 'failed') end.failed(deviceError(command, errorOf(result)))
       else if (isGood(result)) end.answered(result)
-      else
-        this.#again(command, result).then(
-          (answer) => end.answered(answer),
-          (error: unknown) => end.failed(error),
-        )
+      else settleEnd(this.#again(command, result), end)
     })
   }
 
@@ -94,6 +94,7 @@ export class ScsiUnit {
   async once(command: UnitCommand): Promise<ScsiStatusResult> {
     const { signal } = command
     signal?.throwIfAborted()
+    if (this.failure) throw this.failure
     try {
       return await this.#options.executor.execute({ ...command, lun: this.lun })
     } catch (error) {
@@ -142,6 +143,13 @@ export class ScsiUnit {
       signal?.addEventListener('abort', stop, { once: true })
     })
   }
+}
+
+function settleEnd(answer: Promise<ScsiStatusResult>, end: UnitCommandEnd): void {
+  answer.then(
+    (result) => end.answered(result),
+    (error: unknown) => end.failed(error),
+  )
 }
 
 const isGood = ({ status }: ScsiStatusResult): boolean =>
