@@ -68,8 +68,8 @@ for (const blockSize of [512, 4096] as const) {
   test(`istgt, blocks of ${blockSize} bytes`, { timeout: TIMEOUT_MS }, async (t) => {
     if (!requirePeers(t, 'istgt', 'cmp')) return
     const scratch = new Scratch(t)
-    const disks = [{ name: 'chap', size: `${COPY_MIB}M`, blockSize }]
-    const target = await startIstgt(scratch, disks, { host: hostCredentials, target: storageCredentials })
+    const chap = { host: hostCredentials, target: storageCredentials }
+    const target = await startIstgt(scratch, [{ name: 'chap', size: `${COPY_MIB}M`, blockSize, chap }])
     await judge(t, target.url('chap'))
     if (blockSize === 512) await t.test(REFUSED, () => judgeRefusals(target.url('chap')))
   })

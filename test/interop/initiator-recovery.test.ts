@@ -1,6 +1,5 @@
 /** Our initiator on a network that cuts and stalls: other people's targets, with session recovery, and our own at every level. */
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
 import { test, type TestContext } from 'node:test'
 import type { Session } from '../../packages/cygnet/src/initiator.ts'
 import { connectDisk } from '../../packages/cygnet/src/initiator/connect.ts'
@@ -10,10 +9,11 @@ import { nodeInitiatorRuntime } from '../../packages/cygnet/src/runtime/initiato
 import { DiskLoad } from '../support/disk-load.ts'
 import { FaultProxy } from '../support/fault-proxy.ts'
 import { type FaultMix, FaultSchedule } from '../support/fault-schedule.ts'
-import { peerPath, requirePeers } from '../support/peer.ts'
-import { freePort, Scratch } from '../support/scratch.ts'
+import { startIstgt } from '../support/istgt.ts'
+import { requirePeers } from '../support/peer.ts'
+import { Scratch } from '../support/scratch.ts'
 import { Seeded } from '../support/seeded.ts'
-import { createImage, startCygnet, startTgt, until } from '../support/subject.ts'
+import { startCygnet, startTgt, until } from '../support/subject.ts'
 
 const TIMEOUT_MS = 90_000
 const LOAD_MS = 12_000
@@ -80,53 +80,7 @@ test('tgt: the session is opened again', { timeout: TIMEOUT_MS }, async (t) => {
 test('istgt: two connections, and the session is opened again', { timeout: TIMEOUT_MS }, async (t) => {
   if (!requirePeers(t, 'istgt')) return
   const scratch = new Scratch(t)
-  const port = await freePort()
-  const base = 'iqn.2026-11.dev.example'
-  createImage(scratch.path('disk'), '64M')
-  writeFileSync(scratch.path('auth.conf'), '[AuthGroup1]\n  Auth "host1" "one-host-secret"\n', {
-    mode: 0o600,
-  })
-  writeFileSync(
-    scratch.path('istgt.conf'),
-    `[Global]
-  NodeBase "${base}"
-  PidFile ${scratch.path('istgt.pid')}
-  AuthFile ${scratch.path('auth.conf')}
-  MediaDirectory ${scratch.folder}
-  DiscoveryAuthMethod Auto
-  MaxSessions 16
-  MaxConnections 4
-[UnitControl]
-  AuthMethod CHAP Mutual
-  AuthGroup AuthGroup1
-  Portal UC1 127.0.0.1:${await freePort()}
-  Netmask 127.0.0.1
-[PortalGroup1]
-  Portal DA1 127.0.0.1:${port}
-[InitiatorGroup1]
-  InitiatorName "ALL"
-  Netmask 127.0.0.0/8
-[LogicalUnit1]
-  TargetName disk
-  Mapping PortalGroup1 InitiatorGroup1
-  AuthMethod Auto
-  AuthGroup AuthGroup1
-  UseDigest Auto
-  UnitType Disk
-  LUN0 Storage ${scratch.path('disk')} 64MB
-`,
-  )
-  const child = scratch.spawn(peerPath('istgt'), ['-c', scratch.path('istgt.conf'), '-D'])
-  const initiator = new Initiator(nodeInitiatorRuntime())
-  let isUp = false
-  for (let tries = 0; tries < 50 && !isUp && child.exitCode === null; tries++) {
-    // oxlint-disable-next-line no-await-in-loop -- it listens when it does
-    isUp = await initiator.discover({ host: '127.0.0.1', port }).then(
-      () => true,
-      () => until(() => false, 100),
-    )
-  }
-  assert.ok(isUp, 'istgt is ready')
+  const { port, base } = await startIstgt(scratch, [{ name: 'disk', size: '64M', blockSize: 512 }])
   const place = { port, target: `${base}:disk`, lun: 0 }
   const session = await amidFaults(t, scratch, place, { reset: 2, fin: 1 }, { connections: 2 })
   assert.equal(session.parameters.maxConnections, 2)

@@ -1,6 +1,5 @@
 /** Our initiator against other people's targets, and against our own as users start it. */
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import {
   type ChapCredentials,
@@ -12,9 +11,10 @@ import {
 import { chapAlgorithmNames } from '../../packages/cygnet/src/session/auth/chap-algorithms.ts'
 import { TestCertificates } from '../../packages/cygnet/src/runtime/tls-certificates.test-helper.ts'
 import { startConfigured } from '../support/configured.ts'
+import { startIstgt } from '../support/istgt.ts'
 import { peerPath, requirePeers } from '../support/peer.ts'
-import { freePort, runOk, Scratch } from '../support/scratch.ts'
-import { createImage, startCygnet, startTgt, until } from '../support/subject.ts'
+import { runOk, Scratch } from '../support/scratch.ts'
+import { startCygnet, startTgt } from '../support/subject.ts'
 
 const TIMEOUT_MS = 60_000
 const CHAP: ChapCredentials = { user: 'host1', secret: 'one-host-secret' }
@@ -160,50 +160,12 @@ test('tgt', { timeout: TIMEOUT_MS }, async (t) => {
 test('istgt', { timeout: TIMEOUT_MS }, async (t) => {
   if (!requirePeers(t, 'istgt')) return
   const scratch = new Scratch(t)
-  const port = await freePort()
-  const control = await freePort()
-  const base = 'iqn.2026-11.dev.example'
-  createImage(scratch.path('disk'), '16M')
-  writeFileSync(
-    scratch.path('auth.conf'),
-    `[AuthGroup1]\n  Auth "${CHAP.user}" "${String(CHAP.secret)}" "${OF_TARGET.user}" "${OF_TARGET.secret}"\n`,
-    { mode: 0o600 },
-  )
-  const unit = (number: number, name: string, auth: string): string =>
-    `[LogicalUnit${number}]\n  TargetName ${name}\n  Mapping PortalGroup1 InitiatorGroup1\n  AuthMethod ${auth}\n  AuthGroup AuthGroup1\n  UseDigest Auto\n  UnitType Disk\n  LUN0 Storage ${scratch.path('disk')} 16MB\n`
-  writeFileSync(
-    scratch.path('istgt.conf'),
-    `[Global]
-  NodeBase "${base}"
-  PidFile ${scratch.path('istgt.pid')}
-  AuthFile ${scratch.path('auth.conf')}
-  MediaDirectory ${scratch.folder}
-  DiscoveryAuthMethod Auto
-  MaxSessions 16
-  MaxConnections 4
-[UnitControl]
-  AuthMethod CHAP Mutual
-  AuthGroup AuthGroup1
-  Portal UC1 127.0.0.1:${control}
-  Netmask 127.0.0.1
-[PortalGroup1]
-  Portal DA1 127.0.0.1:${port}
-[InitiatorGroup1]
-  InitiatorName "ALL"
-  Netmask 127.0.0.0/8
-${unit(1, 'open', 'Auto')}${unit(2, 'chap', 'CHAP Mutual')}`,
-  )
-  scratch.spawn(peerPath('istgt'), ['-c', scratch.path('istgt.conf'), '-D'])
+  const chap = { host: { user: CHAP.user, secret: String(CHAP.secret) }, target: OF_TARGET }
+  const { port, base } = await startIstgt(scratch, [
+    { name: 'open', size: '16M', blockSize: 512 },
+    { name: 'chap', size: '16M', blockSize: 512, chap },
+  ])
   const portal = { host: '127.0.0.1', port }
-  let isUp = false
-  for (let tries = 0; tries < 50 && !isUp; tries++) {
-    // oxlint-disable-next-line no-await-in-loop -- it listens when it does
-    isUp = await discover(portal).then(
-      () => true,
-      () => until(() => false, 100),
-    )
-  }
-  assert.ok(isUp, 'istgt is ready')
 
   await t.test('discovery and a session, whose portals it tells', async () => {
     const targets = await discover(portal)

@@ -1,4 +1,4 @@
-/** Debian's istgt as a target, by default without authentication: one disk behind LUN 0 of each of its targets. */
+/** Debian's istgt as a target: one disk behind LUN 0 of each of its targets. */
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { peerPath } from './peer.ts'
@@ -13,6 +13,8 @@ export interface IstgtDisk {
   readonly name: string
   readonly size: string
   readonly blockSize: 512 | 4096
+  /** With it, every login has CHAP, and may ask for the target's proof; without it, none has. */
+  readonly chap?: IstgtChap
 }
 
 export interface IstgtUser {
@@ -20,30 +22,37 @@ export interface IstgtUser {
   readonly secret: string
 }
 
-/** With it, every login has CHAP, and may ask for the target's proof. */
 export interface IstgtChap {
   readonly host: IstgtUser
   readonly target: IstgtUser
 }
 
-/** Starts it, and waits until it listens. What is returned makes URLs. */
-export async function startIstgt(
-  scratch: Scratch,
-  disks: readonly IstgtDisk[],
-  chap?: IstgtChap,
-): Promise<{ readonly port: number; readonly pid: number; url(name: string, query?: string): string }> {
+export interface Istgt {
+  readonly port: number
+  readonly pid: number
+  /** A target's name is this, a colon, and the name of its disk. */
+  readonly base: string
+  url(name: string, query?: string): string
+}
+
+/** Starts it, and waits until it listens. */
+export async function startIstgt(scratch: Scratch, disks: readonly IstgtDisk[]): Promise<Istgt> {
   const port = await freePort()
   const control = await freePort()
-  const credentials = chap && [chap.host.user, chap.host.secret, chap.target.user, chap.target.secret]
-  const auth = (credentials ?? ['nobody', 'nobodys-secret']).map((word) => `"${word}"`).join(' ')
-  writeFileSync(scratch.path('auth.conf'), `[AuthGroup1]\n  Auth ${auth}\n`, { mode: 0o600 })
-  const units = disks.map(({ name, size, blockSize }, index) => {
+  const groups = disks.map(({ chap }, index) => {
+    const words = chap
+      ? [chap.host.user, chap.host.secret, chap.target.user, chap.target.secret]
+      : ['nobody', 'nobodys-secret']
+    return `[AuthGroup${index + 1}]\n  Auth ${words.map((word) => `"${word}"`).join(' ')}\n`
+  })
+  writeFileSync(scratch.path('auth.conf'), groups.join(''), { mode: 0o600 })
+  const units = disks.map(({ name, size, blockSize, chap }, index) => {
     createImage(scratch.path(`${name}.istgt`), size)
     return `[LogicalUnit${index + 1}]
   TargetName ${BASE}:${name}
   Mapping PortalGroup1 InitiatorGroup1
   AuthMethod ${chap ? 'CHAP' : 'None'}
-  AuthGroup ${chap ? 'AuthGroup1' : 'None'}
+  AuthGroup ${chap ? `AuthGroup${index + 1}` : 'None'}
   UseDigest Auto
   UnitType Disk
   BlockLength ${blockSize}
@@ -78,7 +87,12 @@ ${units.join('')}`,
     await sleep(100)
   }
   const pid = child.pid ?? -1
-  return { port, pid, url: (name, query = '') => `iscsi://127.0.0.1:${port}/${BASE}:${name}/0${query}` }
+  return {
+    port,
+    pid,
+    base: BASE,
+    url: (name, query = '') => `iscsi://127.0.0.1:${port}/${BASE}:${name}/0${query}`,
+  }
 }
 
 function isListening(port: number): Promise<boolean> {
