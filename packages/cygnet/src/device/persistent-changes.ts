@@ -125,6 +125,8 @@ function register(
     // "As if received through each target port", and all or nothing.
     if (!next) return CONFLICT
   }
+  // A list that is far too long costs no time beyond the limit.
+  if (initiatorPorts && initiatorPorts.length > surroundings.registrationLimit) return INSUFFICIENT
   if (initiatorPorts && own) return check(invalidParameterField(20, 3))
   if (initiatorPorts && actionKey !== NO_KEY) {
     for (const initiatorPortName of namesOf(state, initiatorPorts, surroundings)) {
@@ -132,6 +134,7 @@ function register(
         const other = { initiatorPortName, relativeTargetPortId }
         if (registrationOf(state, other)) return check(invalidParameterField(28))
         next = withRegistration(next, other, actionKey)
+        if (next.registrations.length > surroundings.registrationLimit) return INSUFFICIENT
       }
     }
   }

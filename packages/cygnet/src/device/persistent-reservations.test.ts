@@ -6,6 +6,8 @@ import { nexusNamed } from './disk.test-helper.ts'
 import { outCdb, resultOf, SharedDisk, throughPort } from './reservations.test-helper.ts'
 
 const { clear, preempt, register, registerAndIgnoreExistingKey, release, reserve } = ReserveOutAction
+const SPEC_I_PT = 8
+const ALL_TG_PT = 4
 const WE = 1
 const EA = 3
 const WE_RO = 5
@@ -96,6 +98,18 @@ describe('REGISTER', () => {
     assert.equal(disk.register(disk.b, 2), '5/5504')
     assert.equal(disk.register(disk.a, 0, { key: 1 }), 'good')
     assert.equal(disk.register(disk.b, 2), 'good')
+  })
+
+  it('refuses the longest list without making everybody wait for it', () => {
+    const disk = new SharedDisk()
+    const transportIds = Array.from({ length: 9000 }, (_, i) => encodeTransportId(`iqn.a:${i},i,0x00`))
+    const flags = SPEC_I_PT | ALL_TG_PT
+    const began = performance.now()
+    assert.equal(disk.register(disk.a, 1, { flags, transportIds }), '5/5504')
+    assert.ok(performance.now() - began < 500, 'it is no more work than the limit')
+    // Fewer names, but too many with every port.
+    assert.equal(disk.register(disk.a, 1, { flags, transportIds: transportIds.slice(0, 600) }), '5/5504')
+    assert.equal(disk.keys(), '')
   })
 })
 
