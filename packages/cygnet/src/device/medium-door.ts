@@ -47,9 +47,9 @@ export class MediumDoor {
     return this.#preventing.size > 0
   }
 
-  /** START STOP UNIT with LOEJ: moves the medium, or ends the command with why it may not. */
+  /** START STOP UNIT with LOEJ: moves the medium, or ends the command with why it may not. What is out may always come in. */
   move(op: Operation, isLoad: boolean): void {
-    if (this.isPrevented) return op.check(PREVENTED)
+    if (this.isPrevented && this.#isLoaded && !isLoad) return op.check(PREVENTED)
     const changes = this.#isLoaded !== isLoad
     this.#isLoaded = isLoad
     if (changes) this.#moves++
