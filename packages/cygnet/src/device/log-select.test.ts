@@ -48,6 +48,16 @@ describe('LOG SELECT', () => {
     assert.equal(senseOf(disk.run(READY, {}, other)), 'status 0')
   })
 
+  it('takes no more than a counter holds', () => {
+    const disk = failing()
+    const list = '02 00 000c 0006 00 08 ffffffffffffffff'
+    assert.equal(senseOf(select(disk, '4c 00 40 00 00 00 00 0010 00', list)), 'status 0')
+    assert.deepEqual(counts(disk), [2, Number.MAX_SAFE_INTEGER])
+    disk.store.failNext = { call: 'write', error: { failure: 'medium' } }
+    disk.run(cdbOf('2a 00 00000000 00 0001 00'), { dataOut: new Uint8Array(512) })
+    assert.ok((counts(disk)[1] ?? 0) >= Number.MAX_SAFE_INTEGER)
+  })
+
   it('sets counters by a list of pages, all or none', () => {
     const disk = failing()
     const page = (code: string, count: string) => `${code} 00 000c 0006 00 08 ${count}`

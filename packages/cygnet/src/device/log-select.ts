@@ -95,7 +95,8 @@ function decodeCounters(list: Uint8Array): Map<'readErrors' | 'writeErrors', num
       if (at + PARAMETER_BYTES > end) return LENGTH_ERROR
       if (get16(list, at) !== TOTAL_UNCORRECTED) return invalidParameterField(at, 7)
       if (get8(list, at + 3) !== PARAMETER_BYTES - 4) return invalidParameterField(at + 3, 7)
-      values.set(name, get64(list, at + 4))
+      // A counter stays at the most that it can have, and ours are exact below 2^53.
+      values.set(name, Math.min(get64(list, at + 4), Number.MAX_SAFE_INTEGER))
     }
   }
   return values

@@ -281,4 +281,13 @@ describe('mode pages of a drive', () => {
     assert.equal(senseOf(drive.run(cdbOf('15 10 00 00 05 00'), { dataOut: cdbOf('00000000 08') })), '5/2600')
     assert.equal(senseOf(drive.run(cdbOf('15 10 00 00 05 00'), { dataOut: cdbOf('00000000 01') })), '5/1a00')
   })
+
+  it('take blocks of no other size', () => {
+    const drive = cd()
+    const select = (blockBytes: string) =>
+      drive.run(cdbOf('15 10 00 00 0c 00'), { dataOut: cdbOf(`00000008 00000000 00${blockBytes}`) })
+    assert.equal(senseOf(select('000000')), 'status 0', 'as it is')
+    assert.equal(senseOf(select('000800')), 'status 0')
+    assert.deepEqual(select('000200').sense?.field?.byte, 8)
+  })
 })

@@ -1,5 +1,6 @@
 import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { get8, get16 } from '../scsi/fields.ts'
+import { DISC_BLOCK_BYTES } from '../scsi/mmc-address.ts'
 import { encodeOpticalPages } from '../scsi/mmc-modes.ts'
 import {
   ALL_SUBPAGES,
@@ -75,6 +76,10 @@ export class OpticalModes {
     const list = gather(op.task)
     const parts = list && decodeModeHeader(list, op.task.cdb[0] === Opcode.modeSelect10 ? 8 : 4)
     if (!list || !parts) return op.check(LENGTH_ERROR)
+    // Blocks are of one size: an initiator that takes them for smaller ones would read at the wrong place.
+    const { blockBytes = 0, descriptorAt } = parts
+    if (blockBytes !== 0 && blockBytes !== DISC_BLOCK_BYTES)
+      return op.check(invalidParameterField(descriptorAt + 4))
     const problem = this.#compare(list, parts.pagesAt)
     if (problem) op.check(problem)
     else op.good()
