@@ -19,15 +19,15 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'deliver out of order',
     file: 'session/target-role/command-window.ts',
-    find: 'const command = this.#held.get(this.#expCmdSN)',
+    find: 'const command = this.#first\n',
     replace:
-      'const late = this.#held.size > 1 ? serialAdd(this.#expCmdSN, 1) : this.#expCmdSN\n' +
-      '    const swapped = this.#held.get(late)\n' +
-      '    if (swapped !== undefined && late !== this.#expCmdSN && this.#held.has(this.#expCmdSN)) {\n' +
-      '      this.#held.set(late, this.#held.get(this.#expCmdSN) as Command)\n' +
-      '      this.#held.set(this.#expCmdSN, swapped)\n' +
+      'const after = serialAdd(this.#expCmdSN, 1)\n' +
+      '    const late = this.#held.get(after)\n' +
+      '    if (this.#first !== undefined && late !== undefined) {\n' +
+      '      this.#held.set(after, this.#first)\n' +
+      '      this.#first = late\n' +
       '    }\n' +
-      '    const command = this.#held.get(this.#expCmdSN)',
+      '    const command = this.#first\n',
   },
   {
     name: 'acknowledge before flush',
