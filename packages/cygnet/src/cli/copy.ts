@@ -112,7 +112,7 @@ async function betweenDevices(
   signal: AbortSignal,
 ): Promise<Report> {
   const { sparse = false, resume = false, verify = false } = options
-  await using from = await openSource(source, options)
+  await using from = await openSource(source, destination, options)
   const { device, isBlank } = await openDestination(destination, from.sizeBytes, resume, options)
   await using to = device
   const progress = new Progress('copying', from.sizeBytes, options.quiet)
@@ -188,7 +188,7 @@ async function toStandardOutput(
   options: CopyCommandOptions,
   signal: AbortSignal,
 ): Promise<Report> {
-  await using from = await openSource(source, options)
+  await using from = await openSource(source, '-', options)
   const progress = new Progress('copying', from.sizeBytes, options.quiet)
   const sums = { lengthBytes: 0 }
   const counted = readableOf(from, { signal }).pipeThrough(

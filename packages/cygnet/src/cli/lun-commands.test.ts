@@ -194,6 +194,17 @@ test('bench measures and verify finds nothing wrong', async () => {
   )
 })
 
+test('copying from LUN to LUN of one target with an ISID does not set one session against the other', async () => {
+  const { child, url: from } = await start(...serveMemory, 'image')
+  try {
+    const to = from.replace(/0$/, '1')
+    const { code, stderr } = await cygnet(['copy', from, to, '--isid', '0x800000000007', '--verify'])
+    assert.equal(code, 0, stderr)
+  } finally {
+    child.kill('SIGKILL')
+  }
+})
+
 test('reserve: a registration is the same one in the next call, and keeps others out', async () => {
   const reserve = async (...args: string[]): Promise<Result> => cygnet(['reserve', url, ...args])
   const key = ['--reservation-key', 'abc']

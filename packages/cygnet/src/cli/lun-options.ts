@@ -40,6 +40,7 @@ export const wholeNumber =
   }
 
 function parseIsid(text: string): Uint8Array {
-  if (!/^[\da-f]{12}$/i.test(text)) throw new InvalidArgumentError('An ISID has 12 hexadecimal digits.')
-  return Uint8Array.from({ length: 6 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16))
+  const digits = /^(?:0x)?([\da-f]{12})$/i.exec(text)?.[1]
+  if (digits === undefined) throw new InvalidArgumentError('An ISID has 12 hexadecimal digits.')
+  return Uint8Array.from({ length: 6 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16))
 }

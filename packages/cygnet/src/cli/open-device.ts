@@ -53,9 +53,17 @@ export function openLun(
   })
 }
 
-/** Opens what a place names, to read. @throws {CygnetError} */
-export async function openSource(place: string, options: LunOptions): Promise<BlockDevice> {
-  if (isIscsi(place)) return (await openLun(place, options, { readOnly: true })).disk
+/** Opens what a place names, to read and copy to `destination`. @throws {CygnetError} */
+export async function openSource(
+  place: string,
+  destination: string,
+  options: LunOptions,
+): Promise<BlockDevice> {
+  if (isIscsi(place)) {
+    const { isid: _, ...others } = options
+    // Two sessions with one ISID would end each other, where both LUNs are of one target.
+    return (await openLun(place, isIscsi(destination) ? others : options, { readOnly: true })).disk
+  }
   return isNbd(place) ? connectNbd(place) : openFile(place, true)
 }
 

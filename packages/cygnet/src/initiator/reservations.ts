@@ -106,7 +106,13 @@ function conflict(action: ReserveOutAction, key: ReservationKey): string {
   if (action === ReserveOutAction.registerAndIgnoreExistingKey)
     return 'somebody else has reserved the device in the old way (RESERVE): let them release it'
   const unregistered = `this initiator, with this ISID, is not registered with the key ${key}: register it first`
-  return action === ReserveOutAction.reserve
-    ? `${unregistered}; or somebody else holds a reservation: let them release it, or pre-empt it`
-    : unregistered
+  switch (action) {
+    case ReserveOutAction.reserve:
+      return `${unregistered}; or somebody else holds a reservation: let them release it, or pre-empt it`
+    case ReserveOutAction.preempt:
+    case ReserveOutAction.preemptAndAbort:
+      return `${unregistered}; or nobody is registered with the key that is to be taken away`
+    default:
+      return unregistered
+  }
 }
