@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { get16, get32, get64, set16, set32, set64 } from '../scsi/fields.ts'
 import { CopyUnits } from './copy-units.ts'
 import type { Outcome } from './disk.test-helper.ts'
-import { cdbOf, nexusNamed, pattern, senseOf, TestDisk } from './disk.test-helper.ts'
+import { cdbOf, pattern, senseOf, TestDisk } from './disk.test-helper.ts'
 
 type Range = readonly [lba: number, blocks: number]
 
@@ -61,6 +61,8 @@ function pair(): { one: TestDisk; two: TestDisk } {
   const one = new TestDisk(64, { copyUnits })
   const naa = Uint8Array.of(0x30, 9, 9, 9, 9, 9, 9, 9)
   const two = new TestDisk(64, { copyUnits, identity: { serialNumber: 'S2', naa } })
+  one.attach(two.nexus)
+  two.attach(one.nexus)
   one.store.bytes.set(pattern(64 * 512))
   return { one, two }
 }
@@ -136,8 +138,8 @@ describe('ROD tokens', () => {
   it('are of no use to who cannot reach the disk that they are of', () => {
     const { one, two } = pair()
     const token = tokenOf(one, [[0, 1]])
-    one.unit.detachNexus(one.nexus, 'logout')
-    two.attach(nexusNamed('two'))
+    one.unit.detachNexus(two.nexus, 'logout')
+    assert.equal(one.nexus.initiatorPortName, two.nexus.initiatorPortName, 'a name proves nothing')
     assert.equal(senseOf(write(two, token, [[0, 1]])), '5/2300')
   })
 

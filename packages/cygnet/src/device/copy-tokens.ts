@@ -144,9 +144,7 @@ export class CopyTokens {
     ranges: readonly Range[],
     nexus: Nexus,
   ): readonly CopyPart[] | undefined {
-    const own = this.#unit.nexusLike(nexus)
-    if (!own) return undefined
-    const destination = { unit: this.#unit, nexus: own }
+    const destination = { unit: this.#unit, nexus }
     if (!token) {
       return ranges.map((range) => ({
         source: undefined,
@@ -156,9 +154,9 @@ export class CopyTokens {
         lengthBytes: range.lengthBytes,
       }))
     }
-    const its = token.unit.nexusLike(nexus)
-    if (!its || offset % token.unit.blockSizeBytes !== 0) return undefined
-    const source = { unit: token.unit, nexus: its }
+    // By the same session: see `ExtendedCopy`.
+    if (token.unit.nexusLike(nexus) !== nexus || offset % token.unit.blockSizeBytes !== 0) return undefined
+    const source = { unit: token.unit, nexus }
     const parts: CopyPart[] = []
     let skip = offset
     let range = 0

@@ -103,11 +103,13 @@ function copyCdb(action: number, lengthBytes: number): Uint8Array {
 const copy = (disk: TestDisk, list: Uint8Array, action = 0, nexus?: Nexus): Outcome =>
   disk.run(copyCdb(action, list.length), { dataOut: list }, nexus)
 
-/** Two disks of one server, that one initiator reaches by a nexus each. */
+/** Two disks, and two sessions of one initiator that reach both. */
 function pair(options: Partial<DiskUnitOptions> = {}): { one: TestDisk; two: TestDisk } {
   const copyUnits = new CopyUnits((lengthBytes) => new Uint8Array(lengthBytes))
   const one = new TestDisk(64, { copyUnits })
   const two = new TestDisk(64, { copyUnits, identity: { serialNumber: 'S2', naa: OTHER }, ...options })
+  one.attach(two.nexus)
+  two.attach(one.nexus)
   one.store.bytes.set(pattern(64 * 512))
   return { one, two }
 }
@@ -225,6 +227,13 @@ describe('EXTENDED COPY', () => {
     one.attach(other)
     two.unit.detachNexus(other, 'logout')
     assert.equal(senseOf(copy(one, list, 0, other)), 'a/0d02', 'not to be seen')
+    const namesake = { ...one.nexus }
+    one.attach(namesake)
+    assert.equal(
+      senseOf(copy(one, list, 0, namesake)),
+      'a/0d02',
+      'to be seen by another session of that name',
+    )
     const protectedPair = pair({ readOnly: true })
     assert.equal(senseOf(copy(protectedPair.one, list)), 'a/0d01', 'write protected')
   })

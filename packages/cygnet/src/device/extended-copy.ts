@@ -151,11 +151,13 @@ export class ExtendedCopy {
     return { source, sourceOffset, destination, destinationOffset, lengthBytes }
   }
 
-  /** The unit that a descriptor means, where the initiator can reach it itself. */
+  /**
+   * The unit that a descriptor means, where the initiator reaches it by the same session. Another session with the same name
+   * proves nothing: what one target lets in under a name need not be what another one does.
+   */
   #end(target: CopyTarget | undefined, nexus: Nexus): CopyPart['destination'] | undefined {
     const unit = target && this.#units.find(target.designatorType, target.designator)
-    const itsNexus = unit?.nexusLike(nexus)
-    return unit && itsNexus && { unit, nexus: itsNexus }
+    return unit?.nexusLike(nexus) === nexus ? { unit, nexus } : undefined
   }
 
   /** COPY OPERATION ABORT (SPC-4 §6.3): 2 LIST IDENTIFIER (4). It ends when the copy has ended. */
