@@ -72,6 +72,21 @@ describe('a threshold of the space that is left', () => {
     assert.deepEqual(hear(), [REACHED, REACHED])
   })
 
+  it('is looked for once at a time, however long that takes, and every LOG SENSE has the answer', () => {
+    const { disk, store } = growing()
+    const answers: SpaceDone[] = []
+    store.space = (done) => void answers.push(done)
+    disk.unit.checkSpace()
+    disk.unit.checkSpace()
+    const tasks = [1, 2].map(() => disk.submit(cdbOf('4d 00 4c 00 00 00 00 00ff 00')))
+    assert.equal(answers.length, 1)
+    answers[0]?.(undefined, { availableBytes: 7 * MIB, usedBytes: MIB })
+    for (const task of tasks) assert.equal(get32(disk.transport.outcome(task).data, 8), 7)
+    assert.equal(senseOf(disk.run(READY)), REACHED)
+    disk.unit.checkSpace()
+    assert.equal(answers.length, 2)
+  })
+
   it('is set by MODE SELECT, and judged at once', () => {
     const { disk, store } = growing({ spaceWarningBytes: 0 })
     store.availableBytes = 20 * MIB

@@ -1,5 +1,5 @@
 import { set32 } from '../scsi/fields.ts'
-import type { StoreError, StoreSpace } from '../store/backing-store.ts'
+import type { Done, StoreSpace } from '../store/backing-store.ts'
 import type { DiskMedium } from './disk-medium.ts'
 import type { Operation, Step } from './operation.ts'
 
@@ -41,6 +41,8 @@ export class SpaceThreshold {
   readonly #reached: () => void
   #space: StoreSpace = { usedBytes: 0, availableBytes: Number.MAX_SAFE_INTEGER }
   #isReached = false
+  /** Who waits for the look that is under way. */
+  #looking: Done[] = []
 
   /** `limitCount`: the threshold in threshold sets, undefined where none is enabled. `reached`: everybody must hear of it. */
   constructor(medium: DiskMedium, limitCount: () => number | undefined, reached: () => void) {
@@ -49,14 +51,21 @@ export class SpaceThreshold {
     this.#reached = reached
   }
 
-  /** Looks at the space that there is now. What the store cannot tell stays as it was. */
-  look(done: (error: StoreError | undefined) => void): void {
+  /**
+   * Looks at the space that there is now; what the store cannot tell stays as it was. One look at a time, whose answer is
+   * everybody's: a file system that hangs must not take a thread with each one.
+   */
+  look(done: Done): void {
     const { store } = this.#medium
     if (!store.space) return done(undefined)
+    this.#looking.push(done)
+    if (this.#looking.length > 1) return
     store.space((error, space) => {
       if (space) this.#space = space
       this.judge()
-      done(error)
+      const looking = this.#looking
+      this.#looking = []
+      for (const each of looking) each(error)
     })
   }
 
