@@ -13,6 +13,7 @@ import { connectTls } from './tls-connect.ts'
 
 const SEGMENT_BYTES = 256 * 1024
 const DEFAULT_TIMEOUT_MS = 10_000
+const TIMEOUT = 'TIMEOUT'
 
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there: look whether the server runs',
@@ -69,7 +70,7 @@ export async function connectNbd(
   }
   const connection = new NbdClientConnection(stream, exportName, tls && (() => void secure(tls)))
   watch(socket)
-  const timer = setTimeout(() => socket.destroy(new Error('TIMEOUT')), timeoutMs)
+  const timer = setTimeout(() => socket.destroy(new Error(TIMEOUT)), timeoutMs)
   try {
     await once(socket, 'connect')
   } catch (error) {
@@ -79,15 +80,16 @@ export async function connectNbd(
   try {
     return new NbdDevice(connection, await connection.ready, `NBD export ${exportName || 'of'} ${name}`)
   } catch (error) {
+    const isLate = socket.errored?.message === TIMEOUT
     socket.destroy()
-    throw error
+    throw isLate ? connectFailure(socket.errored as Error, name, timeoutMs) : error
   } finally {
     clearTimeout(timer)
   }
 }
 
 function connectFailure(error: NodeJS.ErrnoException, name: string, timeoutMs: number): CygnetError {
-  if (error.message === 'TIMEOUT') {
+  if (error.message === TIMEOUT) {
     const message = `${name} does not answer within ${timeoutMs} ms: check the address.`
     return new CygnetError('CONNECT_TIMEOUT', message, { cause: error })
   }

@@ -159,7 +159,7 @@ describe('connecting', () => {
   })
 
   for (const [what, behave, code] of [
-    ['a server that says nothing', () => undefined, 'CONNECTION_LOST'],
+    ['a server that says nothing', () => undefined, 'CONNECT_TIMEOUT'],
     ['a server that hangs up', (socket: Socket) => socket.end(), 'CONNECTION_LOST'],
     [
       'a server that speaks something else',
