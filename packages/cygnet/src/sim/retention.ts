@@ -14,6 +14,8 @@ export class Retention {
   readonly #violation: (what: string) => void
   readonly #isKept: (session: TargetSession) => boolean
   readonly #lostAt = new Map<TargetSession, Instant>()
+  /** The last connection was logged out: it leaves nothing to wait for, and others were lost before. */
+  readonly #loggedOut = new Set<TargetSession>()
 
   constructor(
     queue: EventQueue,
@@ -28,11 +30,13 @@ export class Retention {
   /** It has a connection again. */
   connected(session: TargetSession): void {
     this.#lostAt.delete(session)
+    this.#loggedOut.delete(session)
   }
 
-  /** Its last connection was lost. */
-  lost(session: TargetSession): void {
+  /** Its last connection was lost, or logged out. */
+  gone(session: TargetSession, isLoggedOut: boolean): void {
     if (this.#lostAt.has(session)) return
+    if (isLoggedOut) this.#loggedOut.add(session)
     const queue = this.#queue
     const lostAt = queue.now()
     this.#lostAt.set(session, lostAt)
@@ -49,7 +53,7 @@ export class Retention {
     const lostAt = this.#lostAt.get(session) ?? this.#queue.now()
     this.#lostAt.delete(session)
     // Nothing needs to be kept: the tasks of a connection end with it.
-    if (session.parameters.errorRecoveryLevel === 0) return
+    if (session.parameters.errorRecoveryLevel === 0 || this.#loggedOut.has(session)) return
     const leftMs = lostAt + retainMs(session) - this.#queue.now()
     if (leftMs > SLACK_MS)
       this.#violation(`session ${session.tsih} ended ${leftMs} ms before Time2Wait and Time2Retain were over`)

@@ -105,10 +105,10 @@ class Run {
   }
 
   /** A connection's state may have changed. */
-  checkRetention({ session }: TargetConnection): void {
+  checkRetention({ session }: TargetConnection, isLoggedOut: boolean): void {
     if (session === undefined || session.tsih === 0) return
     if (this.#hasConnection(session)) this.retention.connected(session)
-    else this.retention.lost(session)
+    else this.retention.gone(session, isLoggedOut)
   }
 }
 
@@ -170,6 +170,7 @@ export class SimTarget {
   #accept(run: Run, socket: SimSocket): void {
     const { scenario, queue, onEvent } = this.#options
     let isScheduled = false
+    let isLoggedOut = false
     const protocol = new TargetConnection({
       host: run.portal,
       pool: run.pool,
@@ -192,11 +193,12 @@ export class SimTarget {
       if (run !== this.#run) return
       for (let event = protocol.pollEvent(); event; event = protocol.pollEvent()) {
         const reason = 'reason' in event ? String(event.reason) : ''
+        isLoggedOut ||= event.kind === 'logged-out'
         onEvent(socket.name, event.kind, 'explanation' in event ? event.explanation : reason)
       }
-      run.checkRetention(protocol)
+      run.checkRetention(protocol, isLoggedOut)
       endpoint.flush()
-      run.checkRetention(protocol)
+      run.checkRetention(protocol, isLoggedOut)
       if (endpoint.isDone) run.served.delete(served)
     }
     const endpoint = new Endpoint(
