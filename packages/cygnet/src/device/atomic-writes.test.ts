@@ -97,6 +97,7 @@ describe('WRITE ATOMIC (16)', () => {
     const first = disk.submit(atomicCdb(0, 1), { dataOut: pattern(512) })
     const second = disk.submit(atomicCdb(1, 1), { dataOut: pattern(512) })
     const third = disk.submit(atomicCdb(2, 1), { dataOut: pattern(512) })
+    assert.equal(disk.pool.inUse, 1, 'those that wait take no memory beside their data')
     disk.unit.abort(first)
     disk.unit.abort(second)
     assert.equal(disk.transport.outcome(first).aborted, true)

@@ -15,6 +15,7 @@ import type { Operation } from './operation.ts'
 export const ATOMIC_BLOCKS = 256
 
 const RECORD = 'atomicWrite'
+const NO_BYTES = new Uint8Array(0)
 
 interface AtomicRecord {
   /** Byte offset. */
@@ -22,11 +23,10 @@ interface AtomicRecord {
   readonly base64: string
 }
 
-/** A write that is whole in memory, and whose task may have ended since. */
+/** A write whose data has come. */
 interface Request {
   readonly op: Operation
   readonly task: ScsiTask
-  readonly buffer: PooledBuffer
   readonly lengthBytes: number
   readonly offset: number
 }
@@ -44,6 +44,8 @@ export class AtomicWrites {
   readonly #records: DurableRecords | undefined
   readonly #requests: Request[] = []
   #current: Request | undefined
+  /** The current one's bytes: its task, and what it holds, may end before it does. */
+  #buffer: PooledBuffer | undefined
   #whenIdle: (() => void) | undefined
 
   constructor(medium: DiskMedium, op: Operation, records: DurableRecords | undefined) {
@@ -76,14 +78,8 @@ export class AtomicWrites {
   readonly #received = (op: Operation): void => {
     if (op.lengthBytes === 0) return op.good()
     const { task, lengthBytes, offset } = op
-    const buffer = this.#medium.pool.take(lengthBytes)
-    let at = 0
-    for (const slice of task.dataOut) {
-      buffer.bytes.set(slice, at)
-      at += slice.length
-    }
     op.awaitEvent(this.#finished)
-    this.#requests.push({ op, task, buffer, lengthBytes, offset })
+    this.#requests.push({ op, task, lengthBytes, offset })
     if (!this.#current) this.#next()
   }
 
@@ -97,7 +93,8 @@ export class AtomicWrites {
     this.#current = request
     if (!request) return this.#whenIdle?.()
     // Aborted before it began.
-    if (request.task.isDone) return this.#end(request)
+    if (request.task.isDone) return this.#next()
+    this.#buffer = this.#copy(request)
     const op = this.#op
     op.error = undefined
     op.offset = request.offset
@@ -105,15 +102,25 @@ export class AtomicWrites {
     this.#medium.locks.acquire(op, 'exclusive', this.#record)
   }
 
+  #copy({ task, lengthBytes }: Request): PooledBuffer {
+    const buffer = this.#medium.pool.take(lengthBytes)
+    let at = 0
+    for (const slice of task.dataOut) {
+      buffer.bytes.set(slice, at)
+      at += slice.length
+    }
+    return buffer
+  }
+
   readonly #record = (op: Operation): void => {
     const { locks } = this.#medium
     // Reads wait as well: none may see one half of it old and one half new.
     locks.isolate(op)
-    if (!this.#records || !this.#current) return this.#write(op)
-    const { buffer, lengthBytes, offset } = this.#current
+    if (!this.#records) return this.#write(op)
+    const bytes = this.#bytes(op)
     const value: AtomicRecord = {
-      offset,
-      base64: Buffer.from(buffer.bytes.buffer, buffer.bytes.byteOffset, lengthBytes).toString('base64'),
+      offset: op.offset,
+      base64: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64'),
     }
     op.awaitStore(this.#recorded)
     this.#records.set(RECORD, value, op.done)
@@ -121,13 +128,14 @@ export class AtomicWrites {
 
   readonly #recorded = (op: Operation): void => (op.error ? this.#forget(op) : this.#write(op))
 
+  #bytes({ lengthBytes }: Operation): Uint8Array {
+    return this.#buffer?.bytes.subarray(0, lengthBytes) ?? NO_BYTES
+  }
+
   #write(op: Operation): void {
-    const request = this.#current
-    if (!request) return this.#done(op)
     op.awaitStore(this.#forget)
-    const bytes = request.buffer.bytes.subarray(0, request.lengthBytes)
     const flags = this.#records ? WriteFlags.fua : this.#medium.writeFlags(true)
-    this.#medium.store.write([bytes], op.offset, flags, op.done)
+    this.#medium.store.write([this.#bytes(op)], op.offset, flags, op.done)
   }
 
   readonly #forget = (op: Operation): void => {
@@ -150,8 +158,9 @@ export class AtomicWrites {
     if (this.#current) this.#end(this.#current)
   }
 
-  #end({ op, task, buffer }: Request): void {
-    buffer.release()
+  #end({ op, task }: Request): void {
+    this.#buffer?.release()
+    this.#buffer = undefined
     if (!task.isDone) op.eventCame(task)
     this.#next()
   }
