@@ -80,9 +80,10 @@ export async function connectNbd(
   try {
     return new NbdDevice(connection, await connection.ready, `NBD export ${exportName || 'of'} ${name}`)
   } catch (error) {
-    const isLate = socket.errored?.message === TIMEOUT
+    const { errored } = socket
     socket.destroy()
-    throw isLate ? connectFailure(socket.errored as Error, name, timeoutMs) : error
+    if (errored?.message === TIMEOUT) throw connectFailure(errored, name, timeoutMs)
+    throw error
   } finally {
     clearTimeout(timer)
   }
