@@ -17,9 +17,12 @@ export interface Configured extends AsyncDisposable {
   readonly subject: Subject
   /** Ports of all portals, in order. */
   readonly ports: readonly number[]
+  /** Rewrites the file, has it read again, and waits until that is done. A text is the whole file. */
+  reconfigure(configuration: Configuration | string): Promise<void>
 }
 
 const READY_TIMEOUT_MS = 20_000
+const RELOAD_TIMEOUT_MS = 15_000
 const LOCAL = [{ listen: '127.0.0.1:0' }]
 /** `CYGNET_SHARDS=2`: everything is as without. */
 const { CYGNET_SHARDS } = process.env
@@ -28,7 +31,12 @@ const shards = CYGNET_SHARDS === undefined ? {} : { shards: Number(CYGNET_SHARDS
 /** Starts `cygnet serve -c` and waits until it listens. Disposing of it ends it before the test does. */
 export async function startConfigured(scratch: Scratch, configuration: Configuration): Promise<Configured> {
   const file = scratch.path(`cygnet-${process.hrtime.bigint()}.yaml`)
-  writeFileSync(file, JSON.stringify({ portals: LOCAL, ...shards, ...configuration }), { mode: 0o600 })
+  const defaults = { portals: LOCAL, ...shards }
+  const write = (text: Configuration | string): void =>
+    writeFileSync(file, typeof text === 'string' ? text : JSON.stringify({ ...defaults, ...text }), {
+      mode: 0o600,
+    })
+  write(configuration)
   const child = scratch.spawn(process.execPath, [mainScript, 'serve', '-c', file])
   const output = collect(child)
   const isReady = (): boolean => /^Ctrl-C ends it\.\n/m.test(output.stdout)
@@ -44,6 +52,14 @@ export async function startConfigured(scratch: Scratch, configuration: Configura
   return {
     subject,
     ports,
+    async reconfigure(next) {
+      const done = (): number => output.stderr.match(/"msg":"configuration read again/g)?.length ?? 0
+      const before = done()
+      write(next)
+      child.kill('SIGHUP')
+      if (!(await until(() => done() > before, RELOAD_TIMEOUT_MS)))
+        throw new Error(`the configuration is not read again\n${output.stderr.slice(-2000)}`)
+    },
     async [Symbol.asyncDispose]() {
       await subject.crash()
     },

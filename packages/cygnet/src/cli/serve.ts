@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import type { Logger } from 'pino'
 import { CygnetError } from '../base/errors.ts'
 import { type Address, formatAddress, parseAddress } from '../daemon/address.ts'
 import { DEFAULT_LISTEN, DEFAULT_TARGET, stateOfOptions } from '../daemon/config/options-state.ts'
@@ -97,8 +98,24 @@ async function serve(images: readonly string[], options: ServeOptions): Promise<
   // Who closes the pipe behind stdout or the log does not end the service.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   stopOnSignals(server)
-  process.on('SIGHUP', () => void server.remeasure())
+  process.on('SIGHUP', () => void reload(server, log, options))
   process.stdout.write(connectHelp(server))
+}
+
+/** What the file says now; the images' sizes are looked at in any case. */
+async function reload(server: RunningServer, log: Logger, options: ServeOptions): Promise<void> {
+  if (options.config === undefined) return server.reload()
+  try {
+    const { state, secrets, warnings } = await desired([], options)
+    for (const warning of warnings) log.warn(warning)
+    await server.reload({ state, secrets })
+    log.info({ config: options.config }, 'configuration read again: done')
+  } catch (error) {
+    if (!(error instanceof CygnetError)) throw error
+    for (const line of error.message.split('\n')) log.error(line)
+    await server.reload()
+    log.error({ config: options.config }, 'configuration read again: it changes nothing')
+  }
 }
 
 /** What may be said beside a file. */

@@ -1,5 +1,5 @@
 import { CygnetError } from '../base/errors.ts'
-import type { BackingStore } from '../store/backing-store.ts'
+import type { BackingStore, StoreError } from '../store/backing-store.ts'
 import { CheckerStore } from '../store/checker.ts'
 import type { DiskIO, OpenOptions } from '../store/disk-io.ts'
 import { openFileStore } from '../store/file.ts'
@@ -58,6 +58,10 @@ function openStore(io: DiskIO, medium: MediumState, readOnly: boolean): Promise<
     })
   })
 }
+
+/** What could not be made durable, where there is something. */
+export const flushDisk = ({ store }: OpenDisk): Promise<StoreError | undefined> =>
+  new Promise((resolve) => store.flush(resolve))
 
 /** For disks that nothing was written to: an error then has nothing to say. */
 export async function closeDisks(disks: readonly OpenDisk[]): Promise<void> {

@@ -4,6 +4,7 @@ import { ConnectionLimits } from '../runtime/connection-limits.ts'
 import type { TcpServer } from '../runtime/tcp-server.ts'
 import type { RecoveryCounters } from '../session/recovery-counters.ts'
 import type { Address } from './address.ts'
+import { laterOf } from './config/changes.ts'
 import type { Secrets } from './config/secrets.ts'
 import type { DesiredState, PortalState, TargetState } from './config/state.ts'
 import type { OpenDisk } from './disks.ts'
@@ -13,6 +14,7 @@ import { newPortal } from './portals.ts'
 import { openServing } from './serving.ts'
 import { planShards, shardsWanted } from './shard-plan.ts'
 import { startShards } from './shard-server.ts'
+import { logLater } from './target-changes.ts'
 
 export interface ServerOptions {
   readonly state: DesiredState
@@ -20,6 +22,9 @@ export interface ServerOptions {
   readonly secrets: Secrets
   readonly log: Logger
 }
+
+/** What a server is to be now. */
+export type Wanted = Pick<ServerOptions, 'state' | 'secrets'>
 
 export interface RunningPortal {
   readonly state: PortalState
@@ -40,8 +45,12 @@ export interface RunningServer {
   readonly targets: readonly ServedTarget[]
   /** How often each recovery path ran, over all sessions; where there are shards, since the start of each. */
   recovery(): Promise<RecoveryCounters>
-  /** Looks whether images have grown; initiators of those that have are told. Problems are logged. */
-  remeasure(): Promise<void>
+  /**
+   * Makes of the targets what they are to be, where that is given, without disturbing anybody: their LUNs, what INQUIRY shows
+   * of those, who may log in and what to. Initiators hear of what is news to them. Whatever else differs waits for the next
+   * start, and is logged. Then looks whether images have grown.
+   */
+  reload(wanted?: Wanted): Promise<void>
   /**
    * Stops listening, asks initiators to log out, lets commands in flight finish (10 s at most), flushes and closes
    * the disks. Once.
@@ -81,7 +90,10 @@ async function startAlone({ state, secrets, log }: ServerOptions): Promise<Runni
     portals: runningPortals(state, servers),
     targets,
     recovery: () => Promise.resolve(surroundings.counters),
-    remeasure: () => serving.remeasure(),
+    reload(wanted) {
+      if (wanted) logLater(laterOf(state, wanted.state), log)
+      return serving.reload(wanted && { targets: wanted.state.targets, secrets: wanted.secrets })
+    },
     async stop() {
       log.info('stopping')
       for (const server of servers) server.stopListening()

@@ -12,15 +12,15 @@ import { NodeDiskIO } from '../runtime/disk-io.ts'
 import { loadSystemCalls } from '../runtime/page-cache-io-calls.ts'
 import { RecoveryCounters } from '../session/recovery-counters.ts'
 import { MemoryBudget } from '../session/target-role/memory-budget.ts'
-import type { StoreError } from '../store/backing-store.ts'
 import { TargetNode, type TargetNodeOptions } from '../target/target-node.ts'
 import { authPolicyOf } from './auth-policy.ts'
 import type { Secrets } from './config/secrets.ts'
-import type { DesiredState } from './config/state.ts'
+import type { DesiredState, TargetState } from './config/state.ts'
 import { ConnectionLog } from './connection-log.ts'
-import type { OpenDisk } from './disks.ts'
+import { flushDisk, type OpenDisk } from './disks.ts'
 import { targetLimitsOf, throttleOf } from './limits.ts'
 import type { PortalSurroundings } from './portals.ts'
+import { changeTarget } from './target-changes.ts'
 import { type OpenTarget, openTargets } from './targets.ts'
 import { UnitRecords } from './unit-records.ts'
 
@@ -38,12 +38,21 @@ export interface ServingOptions {
   readonly newNode?: (options: TargetNodeOptions) => TargetNode
 }
 
+/** What targets are to be. */
+export interface WantedTargets {
+  readonly targets: readonly TargetState[]
+  readonly secrets: Secrets
+}
+
 /** Targets with their disks open, and all that their portals need. */
 export interface Serving {
   readonly targets: readonly OpenTarget[]
   readonly surroundings: PortalSurroundings
-  /** Looks whether images have grown; initiators of those that have are told. Problems are logged. */
-  remeasure(): Promise<void>
+  /**
+   * Makes targets what they are to be, where that is given, then looks whether images have grown; initiators hear of what
+   * is news to them. Problems are logged.
+   */
+  reload(wanted?: WantedTargets): Promise<void>
   /** Ends the sessions. */
   endSessions(): void
   /**
@@ -69,14 +78,21 @@ export async function openServing(options: ServingOptions): Promise<Serving> {
   const maxSessions = state.limits.sessionsPerTarget
   const io = new NodeDiskIO(calls)
   const records = new UnitRecords(state.stateFolder, log)
-  const targets = await openTargets(state.targets, {
-    io,
-    pool,
-    secrets,
-    records,
-    copyUnits: new CopyUnits(randomBytes),
-    maxSessions,
-  })
+  const copyUnits = new CopyUnits(randomBytes)
+  const targetSurroundings = { io, pool, secrets, records, copyUnits, maxSessions }
+  const targets = await openTargets(state.targets, targetSurroundings)
+  let reloading = Promise.resolve()
+  let isClosing = false
+  const reload = async (wanted: WantedTargets | undefined): Promise<void> => {
+    for (const target of targets) {
+      if (isClosing) return
+      const next = wanted?.targets.find(({ name }) => name === target.state.name)
+      if (wanted && next) {
+        await changeTarget(target, next, { ...targetSurroundings, secrets: wanted.secrets }, log)
+      }
+      for (const disk of target.disks) await remeasure(target, disk, log)
+    }
+  }
   const node = newNode({
     targets: targets.map(({ target }) => target),
     clock: systemClock,
@@ -94,16 +110,20 @@ export async function openServing(options: ServingOptions): Promise<Serving> {
       connectionLimits,
       connectionLog: new ConnectionLog(log),
     },
-    async remeasure() {
-      for (const target of targets) {
-        for (const disk of target.disks) await remeasure(target, disk, log)
-      }
+    reload(wanted) {
+      // One after the other.
+      reloading = reloading.then(() => reload(wanted))
+      return reloading
     },
     endSessions() {
       for (const session of [...node.sessions()])
         session.end('connection-lost', 'the target is shutting down')
     },
-    close: () => closeTargets(targets, log),
+    async close() {
+      isClosing = true
+      await reloading
+      await closeTargets(targets, log)
+    },
   }
 }
 
@@ -124,7 +144,7 @@ function remeasure({ units, state }: OpenTarget, { lun, name }: OpenDisk, log: L
 
 async function closeTargets(targets: readonly OpenTarget[], log: Logger): Promise<void> {
   const disks = targets.flatMap((target) => target.disks)
-  const errors = await Promise.all(disks.map((disk) => flush(disk)))
+  const errors = await Promise.all(disks.map(flushDisk))
   // A reset ends what a lost connection has left behind; then no task is left.
   for (const unit of targets.flatMap(({ units }) => [...units.values()])) {
     await new Promise<void>((resolve) => unit.reset(resolve))
@@ -138,6 +158,3 @@ async function closeTargets(targets: readonly OpenTarget[], log: Logger): Promis
   const names = failed.map(({ name }) => name).join(', ')
   throw new CygnetError('FLUSH_FAILED', `Not everything could be written to ${names}: check the medium.`)
 }
-
-const flush = ({ store }: OpenDisk): Promise<StoreError | undefined> =>
-  new Promise((resolve) => store.flush(resolve))

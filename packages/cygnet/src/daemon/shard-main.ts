@@ -111,10 +111,15 @@ class Shard {
     }
   }
 
-  async #answer({ id, question }: ToShard & { kind: 'ask' }): Promise<void> {
-    if (question === 'remeasure') await this.#serving.remeasure()
-    const { counters } = this.#serving.surroundings
-    tell({ kind: 'answer', id, ...(question === 'counters' && { counters }) })
+  async #answer(message: ToShard & { kind: 'ask' }): Promise<void> {
+    const { id } = message
+    if (message.question === 'counters') {
+      tell({ kind: 'answer', id, counters: this.#serving.surroundings.counters })
+      return
+    }
+    const { wanted } = message
+    await this.#serving.reload(wanted && { ...wanted, secrets: Secrets.from(wanted.secrets) })
+    tell({ kind: 'answer', id, targets: this.#serving.targets.map(({ state }) => state) })
   }
 
   async #stop(): Promise<void> {

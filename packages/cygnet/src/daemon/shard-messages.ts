@@ -1,4 +1,4 @@
-import type { DesiredState } from './config/state.ts'
+import type { DesiredState, TargetState } from './config/state.ts'
 import type { ServedTarget } from './server.ts'
 import type { CounterValues } from './shard-counters.ts'
 
@@ -7,14 +7,31 @@ import type { CounterValues } from './shard-counters.ts'
  * Messages arrive in the order in which they were sent.
  */
 
+/** All secrets, as `Secrets.entries` gives them. */
+export type SecretEntries = readonly (readonly [key: string, secret: Uint8Array])[]
+
+/** What the targets of a shard are to be. */
+export interface WantedOfShard {
+  readonly targets: readonly TargetState[]
+  readonly secrets: SecretEntries
+}
+
+/** What a shard answers. */
+export interface Answer {
+  readonly kind: 'answer'
+  readonly id: number
+  readonly counters?: CounterValues
+  /** What its targets are after `reload`. */
+  readonly targets?: readonly TargetState[]
+}
+
 /** To a shard. */
 export type ToShard =
   | {
       readonly kind: 'start'
       /** With the shard's targets only. */
       readonly state: DesiredState
-      /** All of them, as `Secrets.entries` gives them. */
-      readonly secrets: readonly (readonly [key: string, secret: Uint8Array])[]
+      readonly secrets: SecretEntries
       readonly logLevel: string
       /** How many shards share the memory. */
       readonly shards: number
@@ -38,7 +55,14 @@ export type ToShard =
   | { readonly kind: 'evict'; readonly id: number; readonly reason: string }
   /** An address has failed to authenticate itself, with this shard or elsewhere. */
   | { readonly kind: 'authentication-failed'; readonly address: string }
-  | { readonly kind: 'ask'; readonly id: number; readonly question: 'remeasure' | 'counters' }
+  | { readonly kind: 'ask'; readonly id: number; readonly question: 'counters' }
+  | {
+      readonly kind: 'ask'
+      readonly id: number
+      readonly question: 'reload'
+      /** undefined: the images alone are looked at. */
+      readonly wanted: WantedOfShard | undefined
+    }
   | { readonly kind: 'stop' }
 
 /** From a shard. */
@@ -51,5 +75,5 @@ export type FromShard =
   | { readonly kind: 'logged-in'; readonly id: number; readonly isDiscovery: boolean }
   | { readonly kind: 'closed'; readonly id: number }
   | { readonly kind: 'authentication-failed'; readonly address: string }
-  | { readonly kind: 'answer'; readonly id: number; readonly counters?: CounterValues }
+  | Answer
   | { readonly kind: 'stopped' }

@@ -8,7 +8,7 @@ import { CygnetError } from '../base/errors.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { ServedTarget } from './server.ts'
 import type { CounterValues } from './shard-counters.ts'
-import type { FromShard, ToShard } from './shard-messages.ts'
+import type { Answer, FromShard, ToShard, WantedOfShard } from './shard-messages.ts'
 
 /** The source where sources run, the compiled module in the published package. */
 const MAIN = fileURLToPath(new URL(`./shard-main${extname(import.meta.url)}`, import.meta.url))
@@ -30,10 +30,10 @@ export interface ShardEvents {
 /** A shard, as the listening process sees it: a child process that is started again when it ends by itself. */
 export class ShardProcess {
   readonly number: number
-  readonly #start: ToShard & { kind: 'start' }
+  #start: ToShard & { kind: 'start' }
   readonly #log: Logger
   readonly #events: ShardEvents
-  readonly #asked = new Map<number, (counters: CounterValues | undefined) => void>()
+  readonly #asked = new Map<number, (answer: Answer | undefined) => void>()
   /** Sockets that are not there yet, and would stay here if it ended. */
   readonly #leaving = new Set<Socket>()
   #child: ChildProcess | undefined
@@ -94,12 +94,25 @@ export class ShardProcess {
   }
 
   /** undefined where it ended instead, or is not there. */
-  ask(question: 'remeasure' | 'counters'): Promise<CounterValues | undefined> {
+  async counters(): Promise<CounterValues | undefined> {
+    const answer = await this.#ask((id) => ({ kind: 'ask', id, question: 'counters' }))
+    return answer?.counters
+  }
+
+  /** Has it make its targets what they are to be; where it ends instead, it does at its next start. */
+  async reload(wanted: WantedOfShard | undefined): Promise<void> {
+    const answer = await this.#ask((id) => ({ kind: 'ask', id, question: 'reload', wanted }))
+    if (!wanted) return
+    const { targets } = { ...wanted, ...answer }
+    this.#start = { ...this.#start, state: { ...this.#start.state, targets }, secrets: wanted.secrets }
+  }
+
+  #ask(question: (id: number) => ToShard): Promise<Answer | undefined> {
     if (!this.#isReady) return Promise.resolve(undefined)
     const id = ++this.#lastId
     return new Promise((resolve) => {
       this.#asked.set(id, resolve)
-      this.tell({ kind: 'ask', id, question })
+      this.tell(question(id))
     })
   }
 
@@ -169,7 +182,7 @@ export class ShardProcess {
         this.#events.authenticationFailed(message.address)
         return
       case 'answer':
-        this.#asked.get(message.id)?.(message.counters)
+        this.#asked.get(message.id)?.(message)
         this.#asked.delete(message.id)
         return
       case 'stopped':

@@ -11,18 +11,21 @@ import { MemoryBudget } from '../session/target-role/memory-budget.ts'
 import { refuse } from '../session/target-role/target-host.ts'
 import { addressOf } from '../target/access.ts'
 import { authPolicyOf } from './auth-policy.ts'
+import { laterOf, targetChange } from './config/changes.ts'
 import type { PortalState } from './config/state.ts'
 import { ConnectionLog } from './connection-log.ts'
 import { drain } from './drain.ts'
 import { targetLimitsOf, throttleOf } from './limits.ts'
 import { listenAll, logStart, runningPortals } from './listening.ts'
 import { newPortal, type PortalSurroundings } from './portals.ts'
-import type { RunningServer, ServedTarget, ServerOptions } from './server.ts'
+import type { RunningServer, ServedTarget, ServerOptions, Wanted } from './server.ts'
 import { type CounterValues, sumOfCounters } from './shard-counters.ts'
 import { ShardNode } from './shard-node.ts'
 import type { ShardPlan } from './shard-plan.ts'
+import type { WantedOfShard } from './shard-messages.ts'
 import { ShardProcess } from './shard-process.ts'
-import { iscsiTarget } from './targets.ts'
+import { logLater } from './target-changes.ts'
+import { iscsiTarget, whoAndHow } from './targets.ts'
 
 /** A connection that a shard has, as the limits see it. */
 interface ShardConnection extends LimitedConnection {
@@ -97,8 +100,8 @@ class ShardServer {
     return {
       portals: runningPortals(state, this.#portals),
       targets,
-      recovery: async () => sumOfCounters([this.#counters, ...(await this.#askAll('counters'))]),
-      remeasure: async () => void (await this.#askAll('remeasure')),
+      recovery: async () => sumOfCounters([this.#counters, ...(await this.#shardCounters())]),
+      reload: (wanted) => this.#reload(wanted),
       stop: () => this.#stop(),
     }
   }
@@ -210,9 +213,33 @@ class ShardServer {
     }
   }
 
-  async #askAll(question: 'remeasure' | 'counters'): Promise<CounterValues[]> {
-    const answers = await Promise.all(this.#shards.map((shard) => shard.ask(question)))
-    return answers.filter((counters) => counters !== undefined)
+  async #shardCounters(): Promise<CounterValues[]> {
+    const counters = await Promise.all(this.#shards.map((shard) => shard.counters()))
+    return counters.filter((values) => values !== undefined)
+  }
+
+  /** Each shard makes its own targets what they are to be; no target moves. */
+  async #reload(wanted: Wanted | undefined): Promise<void> {
+    if (wanted) this.#reloadHere(wanted)
+    const wantedOf = (shard: ShardProcess): WantedOfShard | undefined =>
+      wanted && {
+        targets: wanted.state.targets.filter(({ name }) => this.#shardOf.get(name) === shard),
+        secrets: wanted.secrets.entries(),
+      }
+    await Promise.all(this.#shards.map((shard) => shard.reload(wantedOf(shard))))
+  }
+
+  /** Who may log in, and what no shard is asked for. */
+  #reloadHere({ state, secrets }: Wanted): void {
+    const { state: running, log } = this.#options
+    logLater(laterOf(running, state), log)
+    for (const target of running.targets) {
+      const wanted = state.targets.find(({ name }) => name === target.name)
+      if (!wanted) continue
+      const { state: next, later } = targetChange(target, wanted)
+      if (next !== target) this.#node.targets.get(target.name)?.change(whoAndHow(next, secrets))
+      if (!this.#shardOf.has(target.name)) logLater(later, log)
+    }
   }
 
   async #stop(): Promise<void> {

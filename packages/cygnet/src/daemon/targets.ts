@@ -24,12 +24,13 @@ import type { UnitRecords } from './unit-records.ts'
 
 export type ServedUnit = DiskUnit | OpticalUnit
 
-/** A target with its disks open. */
+/** A target with its disks open: what it is now. */
 export interface OpenTarget {
-  readonly state: TargetState
-  readonly disks: readonly OpenDisk[]
-  readonly units: ReadonlyMap<number, ServedUnit>
+  state: TargetState
+  disks: readonly OpenDisk[]
+  units: ReadonlyMap<number, ServedUnit>
   readonly target: IscsiTarget
+  readonly portGroups: TargetPortGroups
 }
 
 export interface TargetSurroundings {
@@ -68,7 +69,7 @@ async function openTarget(state: TargetState, surroundings: TargetSurroundings):
   const disks = await openDisks(io, state.luns)
   const units = new Map<number, ServedUnit>()
   for (const disk of disks) units.set(disk.lun, await unitOf(disk, state.name, portGroups, surroundings))
-  return { state, disks, units, target: iscsiTarget(state, surroundings, units, portGroups) }
+  return { state, disks, units, target: iscsiTarget(state, surroundings, units, portGroups), portGroups }
 }
 
 /** The target of a state; without units, one that a portal can know of while another process serves it. */
@@ -80,19 +81,24 @@ export function iscsiTarget(
 ): IscsiTarget {
   return new IscsiTarget({
     name: state.name,
-    alias: state.alias,
+    ...whoAndHow(state, secrets),
     units,
     groups: new Set(state.groups),
     ...(portGroups && { portGroups }),
-    auth: authPolicyOf(state.auth, secrets),
-    access: state.access.map(accessRule),
     maxSessions,
     ...(state.moved && { moved: movedTo(state.moved) }),
     removed: state.removed,
   })
 }
 
-async function unitOf(
+/** What may change at any time. */
+export const whoAndHow = ({ alias, auth, access }: TargetState, secrets: Secrets) => ({
+  alias,
+  auth: authPolicyOf(auth, secrets),
+  access: access.map(accessRule),
+})
+
+export async function unitOf(
   disk: OpenDisk,
   targetName: string,
   portGroups: TargetPortGroups,

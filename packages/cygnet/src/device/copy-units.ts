@@ -52,6 +52,12 @@ export class CopyUnits {
     for (const { type, value } of designators) this.#units.set(keyOf(type, value), unit)
   }
 
+  /** It is closed; what tokens stand for is gone with it. */
+  remove(unit: CopyUnit): void {
+    for (const [key, other] of this.#units) if (other === unit) this.#units.delete(key)
+    for (const [token, { unit: other }] of this.#tokens) if (other === unit) this.#tokens.delete(token)
+  }
+
   find(designatorType: number, designator: Uint8Array): CopyUnit | undefined {
     return this.#units.get(keyOf(designatorType, designator))
   }

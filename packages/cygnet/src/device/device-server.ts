@@ -53,12 +53,13 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   protected abstract readonly table: CommandTable
   protected gate: ReservationGate = openGate
   readonly locks: RangeLocks
-  readonly #taskLimit: number
+  #taskLimit: number
   readonly #taskSet = new TaskSet()
   readonly #operations = new OperationSet()
   readonly #free: Operation[] = []
   readonly #runQueue: Operation[] = []
   #running = false
+  #isRetired = false
   readonly #attentions = new NexusAttentions()
   /** The nexus that an ACA condition is in effect for. */
   #faulted: Nexus | undefined
@@ -181,6 +182,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
 
   /** What a task that may not be welcome ends with at once, or GOOD. */
   #admission(task: ScsiTask): ScsiStatus {
+    if (this.#isRetired) return ScsiStatus.busy
     if (this.#faulted !== undefined) {
       const status = statusDuringAca(task, this.#faulted, this.#taskSet.hasAca)
       if (status !== ScsiStatus.good) return status
@@ -197,6 +199,24 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
   hasTasks(nexus: Nexus): boolean {
     for (const op of this.#operations) if (op.task.nexus === nexus && !op.aborted) return true
     return false
+  }
+
+  holds(task: ScsiTask): boolean {
+    for (const op of this.#operations) if (op.task === task) return true
+    return false
+  }
+
+  whenTasksEnd(done: () => void, nexus?: Nexus): void {
+    const group: AbortGroup = { remaining: 1, done }
+    for (const op of this.#operations) if (nexus === undefined || op.task.nexus === nexus) join(op, group)
+    leave(group)
+  }
+
+  /** It is about to be closed: it takes no more tasks (BUSY). `done` when those that it has have ended. */
+  retire(done: () => void): void {
+    this.#isRetired = true
+    this.#taskLimit = 0
+    this.whenTasksEnd(done)
   }
 
   resume(task: ScsiTask): void {
@@ -387,8 +407,7 @@ export abstract class DeviceServer implements LogicalUnit, OperationHost {
       const { task } = op
       if (!affects(task)) continue
       affected.push(task)
-      group.remaining++
-      op.groups = [...op.groups, group]
+      join(op, group)
       op.aborted = true
       if (op.phase === 'io') this.locks.isolate(op)
     }
@@ -407,6 +426,11 @@ const operationOf = (task: ScsiTask): Operation | undefined => task.heldAs as Op
 
 const nothing = (): void => undefined
 const everyTask = (_task: ScsiTask): boolean => true
+
+function join(op: Operation, group: AbortGroup): void {
+  group.remaining++
+  op.groups = [...op.groups, group]
+}
 
 function leave(group: AbortGroup): void {
   if (--group.remaining === 0) group.done()

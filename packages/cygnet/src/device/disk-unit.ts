@@ -96,6 +96,7 @@ export class DiskUnit extends DeviceServer {
   readonly #changes: MediumChanges
   readonly #atomicWrites: AtomicWrites
   readonly #portGroups: TargetPortGroups
+  readonly #unlist: () => void
   readonly #readOnly: boolean
   #isClosed = false
 
@@ -143,7 +144,9 @@ export class DiskUnit extends DeviceServer {
     const canWriteAtomic = store.can.atomicWrites === true || options.records !== undefined
     const portGroups = options.portGroups ?? new TargetPortGroups([[1, 'optimized']])
     this.#portGroups = portGroups
-    portGroups.onChange((cause) => this.attention(AdditionalSense.asymmetricAccessStateChanged, cause))
+    const unhear = portGroups.onChange((cause) =>
+      this.attention(AdditionalSense.asymmetricAccessStateChanged, cause),
+    )
     const reservations = new Reservations(this, {
       records: options.records,
       relativeTargetPortIds: () => portGroups.groups,
@@ -159,6 +162,10 @@ export class DiskUnit extends DeviceServer {
       () => copyActionsOf(this.table),
     )
     copyUnits.add(this, designatorsOf(options.identity))
+    this.#unlist = () => {
+      unhear()
+      copyUnits.remove(this)
+    }
     this.table = new CommandTable(
       diskCommands({
         medium,
@@ -293,6 +300,7 @@ export class DiskUnit extends DeviceServer {
 
   close(done: () => void): void {
     this.#isClosed = true
+    this.#unlist()
     const closeStore = (): void => this.#medium.store.close(() => done())
     this.#changes.close(() => this.#atomicWrites.close(() => this.#cache.whenIdle(closeStore)))
   }

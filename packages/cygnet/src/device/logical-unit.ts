@@ -26,8 +26,14 @@ export interface LogicalUnit {
   clearAca(nexus: Nexus, done: () => void): void
   /** QUERY TASK SET: whether a task of the nexus is here. */
   hasTasks(nexus: Nexus): boolean
+  /** Whether it has this task. */
+  holds(task: ScsiTask): boolean
+  /** `done` when every task that is here now has ended: all of them, or those of one nexus. */
+  whenTasksEnd(done: () => void, nexus?: Nexus): void
   /** QUERY ASYNCHRONOUS EVENT: what the nexus has still to hear of, which it has not with this (SAM-5 §7.10). */
   pendingEvent(nexus: Nexus): PendingEvent | undefined
+  /** The nexus is to hear of this. */
+  attentionFor(nexus: Nexus, code: AdditionalSense): void
   /** The nexus has heard of this elsewhere. */
   clearAttention(nexus: Nexus, code: AdditionalSense): void
   /**

@@ -58,6 +58,7 @@ export class OpticalUnit extends DeviceServer {
   readonly #door: MediumDoor
   readonly #cache: DiskCache
   readonly #portGroups: TargetPortGroups
+  readonly #unlist: () => void
 
   /**
    * @throws CygnetError `ERR_DISC_SIZE` where the store is empty or no whole number of blocks, `ERR_DISK_IDENTITY` where the
@@ -75,7 +76,9 @@ export class OpticalUnit extends DeviceServer {
     this.#cache = new DiskCache(medium, this.#door)
     const portGroups = options.portGroups ?? new TargetPortGroups([[1, 'optimized']])
     this.#portGroups = portGroups
-    portGroups.onChange((cause) => this.attention(AdditionalSense.asymmetricAccessStateChanged, cause))
+    this.#unlist = portGroups.onChange((cause) =>
+      this.attention(AdditionalSense.asymmetricAccessStateChanged, cause),
+    )
     const reservations = new Reservations(this, {
       records: options.records,
       relativeTargetPortIds: () => portGroups.groups,
@@ -146,6 +149,7 @@ export class OpticalUnit extends DeviceServer {
   }
 
   close(done: () => void): void {
+    this.#unlist()
     this.#cache.whenIdle(() => this.#medium.store.close(() => done()))
   }
 }

@@ -43,7 +43,7 @@ const LENGTH_ERROR = illegalRequest(AdditionalSense.parameterListLengthError)
  */
 export class TargetPortGroups {
   readonly #groups = new Map<number, GroupState>()
-  readonly #listeners: Listener[] = []
+  readonly #listeners = new Set<Listener>()
   #isAllActive = true
 
   /** Portal group tags (1..65535), and the states that they begin with. */
@@ -96,8 +96,10 @@ export class TargetPortGroups {
     this.#isAllActive = [...this.#groups.values()].every(({ state }) => BEYOND[state].rank === 0)
   }
 
-  onChange(listener: Listener): void {
-    this.#listeners.push(listener)
+  /** Gives what ends it. */
+  onChange(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
   }
 
   /** REPORT TARGET PORT GROUPS: 1 PARAMETER DATA FORMAT(7-5), 6 ALLOCATION LENGTH (4). */

@@ -42,33 +42,37 @@ const LARGEST_TSIH = 0xffff
 /** Sessions without a connection, beyond which a login ends the oldest before Time2Retain is over. */
 const LOST_SESSIONS_KEPT = 64
 
+/** What may change while initiators are logged in. */
+export type TargetChange = Partial<Pick<TargetOptions, 'alias' | 'units' | 'auth' | 'access'>>
+
 /** What a session has here. */
 interface Place {
+  readonly nexus: { -readonly [key in keyof Nexus]: Nexus[key] }
   readonly port: NexusPort
-  /** The rule that let it in. */
-  readonly rule: AccessRule
+  /** The rule that lets it in. */
+  rule: AccessRule
 }
 
 /** One iSCSI target: who may log in, its sessions, its logical units. */
 export class IscsiTarget {
   readonly name: string
-  readonly alias: string
-  readonly units: ReadonlyMap<number, LogicalUnit>
-  readonly auth: AuthPolicy
+  #alias: string
+  #units: ReadonlyMap<number, LogicalUnit>
+  #auth: AuthPolicy
   readonly moved: TargetOptions['moved']
   readonly isRemoved: boolean
   readonly #groups: ReadonlySet<number> | undefined
   readonly #portGroups: TargetPortGroups | undefined
-  readonly #access: readonly AccessRule[]
+  #access: readonly AccessRule[]
   readonly #maxSessions: number
   readonly #sessions = new Map<TargetSession, Place>()
   #lastTsih = 0
 
   constructor(options: TargetOptions) {
     this.name = options.name
-    this.alias = options.alias ?? ''
-    this.units = options.units
-    this.auth = options.auth ?? noAuthentication
+    this.#alias = options.alias ?? ''
+    this.#units = options.units
+    this.#auth = options.auth ?? noAuthentication
     this.moved = options.moved
     this.isRemoved = options.removed ?? false
     this.#maxSessions = options.maxSessions ?? LARGEST_TSIH
@@ -77,8 +81,16 @@ export class IscsiTarget {
     this.#access = options.access
   }
 
+  get alias(): string {
+    return this.#alias
+  }
+
+  get auth(): AuthPolicy {
+    return this.#auth
+  }
+
   get unitCount(): number {
-    return new Set(this.units.values()).size
+    return new Set(this.#units.values()).size
   }
 
   get sessions(): Iterable<TargetSession> {
@@ -101,6 +113,27 @@ export class IscsiTarget {
   setAccessState(group: number, state: AccessState): void {
     if (!this.#portGroups) throw new RangeError('the target was made without port groups')
     this.#portGroups.set(new Map([[group, state]]))
+  }
+
+  /**
+   * Who may log in, how, and what to: for those who come, and what is seen for those who are here. A session that no rule
+   * fits any more ends; one whose LUNs are others now hears so, once.
+   */
+  change({ alias, units, auth, access }: TargetChange): void {
+    if (alias !== undefined) this.#alias = alias
+    if (units) this.#units = units
+    if (auth) this.#auth = auth
+    if (access) this.#access = access
+    for (const [session, place] of [...this.#sessions]) {
+      const rule = this.#ruleFor(session.identity)
+      if (!rule) {
+        session.drop('no access rule of the target fits any more')
+        continue
+      }
+      place.rule = rule
+      place.nexus.readOnly = rule.readOnly ?? false
+      place.port.setUnits(this.#unitsFor(rule))
+    }
   }
 
   accessFor(applicant: Applicant): AccessRule | undefined {
@@ -138,8 +171,7 @@ export class IscsiTarget {
       return refuse(LoginStatus.outOfResources, `the target has its ${this.#maxSessions} sessions`)
     }
     const tsih = this.#takeTsih()
-    const units = this.#unitsFor(rule)
-    const nexus: Nexus = {
+    const nexus: Place['nexus'] = {
       initiatorPortName: `${identity.initiatorName},i,0x${identity.isid}`,
       targetPortName: `${this.name},t,0x${group.toString(16).padStart(4, '0')}`,
       relativeTargetPortId: group,
@@ -147,11 +179,11 @@ export class IscsiTarget {
       get protocolLevel() {
         return session.parameters.iSCSIProtocolLevel
       },
-      reportLuns: () => [...units.keys()].toSorted((a, b) => a - b),
+      reportLuns: () => port.reportLuns(),
       lunsChangeHeard: () => port.clearAttention(AdditionalSense.reportedLunsDataChanged),
     }
-    const port = new NexusPort(this, nexus, units)
-    this.#sessions.set(session, { port, rule })
+    const port = new NexusPort(this, nexus, this.#unitsFor(rule))
+    this.#sessions.set(session, { nexus, port, rule })
     if (identity.type === 'Normal') port.attach()
     return { ok: true, tsih, nexus, port }
   }
@@ -195,10 +227,10 @@ export class IscsiTarget {
   }
 
   #unitsFor(rule: AccessRule): ReadonlyMap<number, LogicalUnit> {
-    if (!rule.luns) return this.units
+    if (!rule.luns) return this.#units
     const units = new Map<number, LogicalUnit>()
     for (const [seen, lun] of rule.luns) {
-      const unit = this.units.get(lun)
+      const unit = this.#units.get(lun)
       if (unit) units.set(seen, unit)
     }
     return units

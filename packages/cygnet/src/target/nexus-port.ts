@@ -1,7 +1,7 @@
 import type { LogicalUnit, NexusLoss } from '../device/logical-unit.ts'
 import { NoUnit, ReportLunsUnit } from '../device/no-unit.ts'
 import { TaskManagementFunction, TaskManagementResponseCode } from '../pdu/codes.ts'
-import type { AdditionalSense } from '../scsi/additional-sense.ts'
+import { AdditionalSense } from '../scsi/additional-sense.ts'
 import { encodePendingEvent } from '../scsi/pending-event.ts'
 import type { Nexus, ScsiTask } from '../scsi/task.ts'
 import { REPORT_LUNS_LUN } from '../session/lun-number.ts'
@@ -70,7 +70,10 @@ export class NexusPort implements ScsiPort {
   readonly nexus: Nexus
   readonly #target: ResetDomain
   /** By the LUN that this initiator sees. */
-  readonly #units: ReadonlyMap<number, LogicalUnit>
+  #units: ReadonlyMap<number, LogicalUnit>
+  /** Those that it no longer sees, but has tasks in. */
+  readonly #leaving = new Set<LogicalUnit>()
+  #isAttached = false
 
   constructor(target: ResetDomain, nexus: Nexus, units: ReadonlyMap<number, LogicalUnit>) {
     this.#target = target
@@ -79,13 +82,55 @@ export class NexusPort implements ScsiPort {
   }
 
   attach(): void {
+    this.#isAttached = true
     for (const unit of this.#distinctUnits()) unit.attachNexus(this.nexus)
   }
 
   detach(loss: NexusLoss): void {
-    for (const unit of this.#distinctUnits()) unit.detachNexus(this.nexus, loss)
+    for (const unit of [...this.#distinctUnits(), ...this.#leaving]) unit.detachNexus(this.nexus, loss)
+    this.#leaving.clear()
+    this.#isAttached = false
     noUnit.detachNexus(this.nexus, loss)
     reportLunsUnit.detachNexus(this.nexus, loss)
+  }
+
+  /** Every LUN that the initiator sees, ascending. */
+  reportLuns(): number[] {
+    return [...this.#units.keys()].toSorted((a, b) => a - b)
+  }
+
+  /**
+   * What the initiator sees from now on. Where its LUNs are others, it hears so from the first unit that it asks (SPC-5
+   * §6.33); where another unit has taken the place of one, that says so. What it has under way with a unit that it no
+   * longer sees goes on to its end.
+   */
+  setUnits(units: ReadonlyMap<number, LogicalUnit>): void {
+    const before = this.#units
+    const old = this.#distinctUnits()
+    this.#units = units
+    if (!this.#isAttached) return
+    const seen = this.#distinctUnits()
+    for (const unit of old) if (!seen.has(unit)) this.#leave(unit)
+    for (const unit of seen) {
+      // One that it was leaving still knows the nexus.
+      if (!old.has(unit) && !this.#leaving.delete(unit)) unit.attachNexus(this.nexus)
+    }
+    for (const [lun, unit] of units) {
+      const last = before.get(lun)
+      if (last && last !== unit) unit.attentionFor(this.nexus, AdditionalSense.inquiryDataChanged)
+    }
+    if (before.size === units.size && [...before.keys()].every((lun) => units.has(lun))) return
+    for (const unit of seen) unit.attentionFor(this.nexus, AdditionalSense.reportedLunsDataChanged)
+  }
+
+  #leave(unit: LogicalUnit): void {
+    this.#leaving.add(unit)
+    const ended = (): void => {
+      // It may have come back meanwhile, or be going for a second time.
+      if (unit.hasTasks(this.nexus) || !this.#leaving.delete(unit)) return
+      unit.detachNexus(this.nexus, 'logout')
+    }
+    unit.whenTasksEnd(ended, this.nexus)
   }
 
   submit(task: ScsiTask): void {
@@ -93,11 +138,11 @@ export class NexusPort implements ScsiPort {
   }
 
   resume(task: ScsiTask): void {
-    this.#unit(task.lun).resume(task)
+    this.#unitOf(task).resume(task)
   }
 
   abort(task: ScsiTask): void {
-    this.#unit(task.lun).abort(task)
+    this.#unitOf(task).abort(task)
   }
 
   tasksCleared(): void {
@@ -172,6 +217,11 @@ export class NexusPort implements ScsiPort {
 
   #unit(lun: number): LogicalUnit {
     return this.#units.get(lun) ?? (lun === REPORT_LUNS_LUN ? reportLunsUnit : noUnit)
+  }
+
+  #unitOf(task: ScsiTask): LogicalUnit {
+    if (this.#leaving.size > 0) for (const unit of this.#leaving) if (unit.holds(task)) return unit
+    return this.#unit(task.lun)
   }
 
   /** A unit may be mapped to more than one LUN. */

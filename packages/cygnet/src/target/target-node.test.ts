@@ -54,7 +54,14 @@ class RecordingUnit implements LogicalUnit {
   hasTasks(): boolean {
     return this.tasks.size > 0
   }
+  holds(task: ScsiTask): boolean {
+    return this.tasks.has(task)
+  }
+  whenTasksEnd(done: () => void): void {
+    done()
+  }
   pendingEvent(): undefined {}
+  attentionFor(): void {}
   clearAttention(): void {}
   reset(done: () => void): void {
     this.log.push('reset')
