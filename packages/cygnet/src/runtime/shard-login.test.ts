@@ -75,6 +75,18 @@ test('a login that never names its target is not kept for ever', () => {
   assert.ok(kept >= 1000 && kept < 100_000, `${kept} bytes`)
 })
 
+test('a login that comes byte by byte is kept in no more memory than another', () => {
+  const host = {} as unknown as TargetHost
+  const login = new LoginRoute(host, () => true, 65_536)
+  const byte = Uint8Array.of(7)
+  const before = process.memoryUsage().rss
+  let kept = 0
+  while (login.record(byte)) kept++
+  assert.ok(kept >= 65_536)
+  assert.equal(login.received.length, kept)
+  assert.ok(process.memoryUsage().rss - before < 20e6)
+})
+
 test('what was answered already is skipped, across chunks', () => {
   const chunks = (): Uint8Array[] => [Uint8Array.of(1, 2), Uint8Array.of(3, 4, 5), Uint8Array.of(6)]
   for (const [skipped, left, rest] of [

@@ -35,6 +35,8 @@ export interface Handover {
 /** Headers around the text of a first request that was cut into pieces (C bit). */
 const HEADERS_BYTES = 64 * 1024
 
+const NOTHING = new Uint8Array()
+
 /** What the engine makes of a login for elsewhere; the connection is handed over before it can be sent. */
 const NEVER_SENT = refuse(LoginStatus.serviceUnavailable, 'handed over')
 
@@ -52,7 +54,8 @@ export class LoginRoute {
   readonly #inner: TargetHost
   readonly #isElsewhere: IsElsewhere
   readonly #mostBytes: number
-  #received: Uint8Array[] = []
+  /** Grows by doubling: a peer that sends byte by byte costs no more than another. */
+  #received: Uint8Array = NOTHING
   #receivedBytes = 0
   #isSettled = false
   #targetName: string | undefined
@@ -78,15 +81,25 @@ export class LoginRoute {
   }
 
   get received(): Uint8Array {
-    return Buffer.concat(this.#received)
+    return this.#received.subarray(0, this.#receivedBytes)
   }
 
-  /** Bytes that go to the engine next. False: there are too many for a login that names its target. */
+  /**
+   * Bytes that go to the engine next, or, once the login is for elsewhere, there. False: there are too many for a login
+   * that names its target.
+   */
   record(bytes: Uint8Array): boolean {
-    if (this.#isSettled) return true
-    this.#receivedBytes += bytes.length
-    if (this.#receivedBytes > this.#mostBytes) return false
-    this.#received.push(bytes.slice())
+    if (this.#isSettled && this.#targetName === undefined) return true
+    const start = this.#receivedBytes
+    const end = start + bytes.length
+    if (!this.#isSettled && end > this.#mostBytes) return false
+    if (end > this.#received.length) {
+      const larger = new Uint8Array(Math.max(end, this.#received.length * 2))
+      larger.set(this.#received)
+      this.#received = larger
+    }
+    this.#received.set(bytes, start)
+    this.#receivedBytes = end
     return true
   }
 
@@ -98,7 +111,8 @@ export class LoginRoute {
       this.#targetName = identity.targetName
       return NEVER_SENT
     }
-    this.#received = []
+    this.#received = NOTHING
+    this.#receivedBytes = 0
     return elsewhere === false ? admission : elsewhere
   }
 }

@@ -103,12 +103,16 @@ export class TcpConnection implements LimitedConnection {
           return
         }
       }
+      const route = this.#route
+      // What was read together with the login goes along.
+      const isElsewhere = route?.elsewhere !== undefined
+      if (route !== undefined) this.#record(route, segment.bytes.subarray(start, end))
+      if (isElsewhere) return
       this.#receiving = true
-      if (this.#route !== undefined) this.#record(this.#route, segment.bytes.subarray(start, end))
       this.protocol.receive(segment, start, end, clock.now())
       this.#receiving = false
-      if (this.#route?.elsewhere === undefined) this.#flush()
-      else this.#handOver(this.#route.elsewhere, this.#route.received)
+      if (route?.elsewhere === undefined) this.#flush()
+      else this.#handOver(route, route.elsewhere)
     })
     const socket = this.#reader.socket
     this.#socket = socket
@@ -226,7 +230,7 @@ export class TcpConnection implements LimitedConnection {
   }
 
   /** What the engine made of the login is forgotten: whoever takes the connection begins anew. */
-  #handOver(targetName: string, received: Uint8Array): void {
+  #handOver(route: LoginRoute, targetName: string): void {
     this.#ended = true
     this.#reader.detach()
     this.protocol.drop('handed over')
@@ -246,7 +250,7 @@ export class TcpConnection implements LimitedConnection {
           targetName,
           peerAddress: this.peerAddress,
           localAddress: this.localAddress,
-          received,
+          received: route.received,
           answeredBytes: socket.bytesWritten,
           ageMs: this.#options.clock.now() - this.#acceptedAt,
         })
