@@ -35,6 +35,13 @@ export function checkWritable({
   if (readOnly) throw new BlockDeviceError('READ_ONLY', `${description} cannot be written to.`)
 }
 
+/** What a read is asked for: bytes, or an array that they fill. @throws {BlockDeviceError} ARGUMENT_INVALID */
+export function readLength(target: unknown): number {
+  if (typeof target === 'number') return target
+  checkBytes(target, 'What is read to')
+  return (target as Uint8Array).length
+}
+
 /** What `writeSame` takes. @throws {BlockDeviceError} UNALIGNED, ARGUMENT_INVALID */
 export function checkFill(
   { blockSizeBytes }: Pick<BlockDevice, 'blockSizeBytes'>,
@@ -43,6 +50,7 @@ export function checkFill(
   block: Uint8Array,
 ): void {
   checkAligned(blockSizeBytes, offset, lengthBytes)
+  checkBytes(block, 'What is written')
   if (block.length === blockSizeBytes) return
   throw new BlockDeviceError(
     'ARGUMENT_INVALID',

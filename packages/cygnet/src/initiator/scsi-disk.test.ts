@@ -471,7 +471,17 @@ describe('misuse', () => {
       { cdb, dataOut: new Uint8Array(4) as unknown as Uint8Array[] },
     ])
       await assert.rejects(disk.execute(wrong), { code: 'ARGUMENT_INVALID' })
-    await assert.rejects(disk.write(0, 'text' as unknown as Uint8Array), { code: 'ARGUMENT_INVALID' })
+    // As long as a block, but of what is no bytes.
+    const notBytes = ['x'.repeat(512), undefined, new Uint16Array(512), 512n] as unknown as Uint8Array[]
+    for (const bytes of notBytes) {
+      const requests = [
+        disk.write(0, bytes),
+        disk.read(0, bytes),
+        disk.writeSame(0, 512, bytes),
+        disk.compareAndWrite(0, bytes, bytes),
+      ]
+      await Promise.all(requests.map((request) => assert.rejects(request, { code: 'ARGUMENT_INVALID' })))
+    }
     assert.equal(fake.log.length, 0)
     await disk.close()
     await assert.rejects(disk.execute({ cdb }), { code: 'DEVICE_CLOSED' })

@@ -12,7 +12,7 @@ import {
   type ZeroOptions,
 } from './block-device.ts'
 import { BlockDeviceError } from './block-device-error.ts'
-import { checkBytes, checkFill, checkRequest, checkWritable } from './device-requests.ts'
+import { checkBytes, checkFill, checkRequest, checkWritable, readLength } from './device-requests.ts'
 import { DiskCommands } from './disk-commands.ts'
 import {
   type DiskFacts,
@@ -135,7 +135,7 @@ export class ScsiDisk implements BlockDevice {
   }
 
   read(offset: number, target: number | Uint8Array, options: RequestOptions = {}): Promise<Uint8Array> {
-    const lengthBytes = typeof target === 'number' ? target : target.length
+    const lengthBytes = typeof target === 'number' ? target : bytesOf(target)
     if (options.signal !== undefined || !this.#direct.takes(offset, lengthBytes))
       return this.#readRange(offset, target, options)
     return new Promise((resolve, reject) => {
@@ -146,7 +146,7 @@ export class ScsiDisk implements BlockDevice {
   }
 
   write(offset: number, bytes: Uint8Array, options: WriteOptions = {}): Promise<void> {
-    if (options.signal !== undefined || options.fua === true || !this.#direct.takes(offset, bytes.length))
+    if (options.signal !== undefined || options.fua === true || !this.#direct.takes(offset, bytesOf(bytes)))
       return this.#writeRange(offset, bytes, options)
     return new Promise((resolve, reject) => {
       checkBytes(bytes, 'What is written')
@@ -161,7 +161,7 @@ export class ScsiDisk implements BlockDevice {
     target: number | Uint8Array,
     { signal }: RequestOptions,
   ): Promise<Uint8Array> {
-    const lengthBytes = typeof target === 'number' ? target : target.length
+    const lengthBytes = readLength(target)
     this.#check(offset, lengthBytes)
     const into = typeof target === 'number' ? new Uint8Array(lengthBytes) : target
     if (lengthBytes === 0) return into
@@ -239,6 +239,8 @@ export class ScsiDisk implements BlockDevice {
     bytes: Uint8Array,
     { signal }: RequestOptions = {},
   ): Promise<void> {
+    checkBytes(expected, 'What is compared with')
+    checkBytes(bytes, 'What is written')
     this.#check(offset, bytes.length)
     checkWritable(this)
     checkAligned(this.blockSizeBytes, offset, bytes.length)
@@ -390,3 +392,6 @@ export class ScsiDisk implements BlockDevice {
     throw error
   }
 }
+
+/** Of what is no Uint8Array, 0: the long way refuses it. */
+const bytesOf = (bytes: unknown): number => (bytes instanceof Uint8Array ? bytes.length : 0)
