@@ -32,7 +32,7 @@ const READY_TIMEOUT_MS = 20_000
 const IQN = 'iqn.2026-11.dev.example:bench'
 
 /** A file of noise, on the disk and in the page cache. */
-function makeImage(path: string): void {
+export function makeImage(path: string): void {
   const chunk = randomFillSync(Buffer.alloc(CHUNK_BYTES))
   const file = openSync(path, 'w')
   for (let offset = 0; offset < IMAGE_BYTES; offset += CHUNK_BYTES) {
