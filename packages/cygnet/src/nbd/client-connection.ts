@@ -250,8 +250,7 @@ export class NbdClientConnection implements NbdStreamHandler {
     const request = this.#current as ClientRequest
     const at = offset - request.offset
     const isInside = at >= 0 && at + lengthBytes <= request.lengthBytes
-    request.readBytes += lengthBytes
-    if (!isInside || request.readBytes > request.lengthBytes) {
+    if (!isInside || !request.takes(at, lengthBytes)) {
       this.#violation('it sends other data than was asked for')
       return false
     }
@@ -299,7 +298,7 @@ export class NbdClientConnection implements NbdStreamHandler {
     const request = this.#current
     this.#current = undefined
     if (!this.#isLastChunk || request === undefined) return
-    if (request.type === Command.read && !request.error && request.readBytes !== request.lengthBytes)
+    if (request.type === Command.read && !request.error && !request.isFilled)
       return this.#violation('it sends less data than was asked for')
     this.#requests.delete(this.#currentCookie)
     request.finish()

@@ -37,6 +37,8 @@ export class ClientRequest {
   into: Uint8Array | undefined
   /** Bytes of a READ that have come. */
   readBytes = 0
+  /** Where its parts begin, and how long they are, where it comes in several. */
+  readonly #parts: [start: number, lengthBytes: number][] = []
   runs: StatusRun[] = []
   error: BlockDeviceError | undefined
   readonly done: Promise<void>
@@ -52,6 +54,26 @@ export class ClientRequest {
     this.done = promise
     this.resolve = resolve
     this.reject = reject
+  }
+
+  /** A part of a READ's data comes; false where that is more than was asked for. */
+  takes(start: number, lengthBytes: number): boolean {
+    this.readBytes += lengthBytes
+    if (lengthBytes < this.lengthBytes) this.#parts.push([start, lengthBytes])
+    return this.readBytes <= this.lengthBytes
+  }
+
+  /** Each byte of a READ has come once. */
+  get isFilled(): boolean {
+    let end = 0
+    const isGapless = this.#parts
+      .toSorted(([one], [other]) => one - other)
+      .every(([start, lengthBytes]) => {
+        const goesOn = start === end
+        end += lengthBytes
+        return goesOn
+      })
+    return isGapless && this.readBytes === this.lengthBytes
   }
 
   encode(cookie: number, flags: number): Uint8Array {

@@ -170,6 +170,10 @@ describe('servers that lie', () => {
     ['data past what was asked for', chunk(1, pack(512n, new Uint8Array(512)))],
     ['too much data', chunk(1, pack(0n, new Uint8Array(1024)))],
     ['too little data', chunk(1, pack(0n, new Uint8Array(100)))],
+    [
+      'a part of the data twice, for another one',
+      pack(0x668e33ef, [0], [1], 1n, 264, 0n, new Uint8Array(256), chunk(1, pack(0n, new Uint8Array(256)))),
+    ],
     ['no data', chunk(0, new Uint8Array(0))],
     ['an answer to nobody', chunk(0, new Uint8Array(0), 99n)],
     ['no structure', pack(0x67446698, 0, 1n, new Uint8Array(512))],
