@@ -91,16 +91,16 @@ export class MediumChanges {
   /** EXIT FAILURE MODE: refused where the failed SANITIZE did not allow it. */
   exitFailure(op: Operation): void {
     const { task } = op
-    if (this.#failed === 'sanitize' && !this.#allowsExit) return op.check(invalidCdbField(1, 4))
+    // Of a failed FORMAT UNIT it has nothing to say.
+    if (this.#failed !== 'sanitize') return op.good()
+    if (!this.#allowsExit) return op.check(invalidCdbField(1, 4))
     let error: StoreError | undefined
     op.awaitEvent((again) => (error ? again.check(this.#notRecorded(error)) : again.good()))
-    const forgotten: Done = (problem) => {
+    this.#record(undefined, (problem) => {
       error = problem
       if (!error) this.#failed = undefined
       op.eventCame(task)
-    }
-    if (this.#failed === 'sanitize') this.#record(undefined, forgotten)
-    else forgotten(undefined)
+    })
   }
 
   #record(value: SanitizeRecord | undefined, done: Done): void {
@@ -141,8 +141,8 @@ export class MediumChanges {
   }
 
   format(op: Operation, passes: readonly Pass[], immediate: boolean): void {
-    // Another one may have begun while the parameter list was on its way.
-    if (this.#isChanging) return this.#ended(op)
+    // Another one may have begun while the parameter list was on its way; a failed SANITIZE is mended by SANITIZE alone.
+    if (this.#isChanging || this.#failed === 'sanitize') return this.#ended(op)
     if (!immediate) {
       this.#waiter = { op, task: op.task }
       op.awaitEvent(this.#ended)

@@ -287,6 +287,7 @@ describe('a SANITIZE that failed', () => {
     const disk = failing(0)
     assert.equal(senseOf(disk.run(READY)), '3/3103')
     assert.equal(senseOf(disk.run(sanitizeCdb(EXIT))), '5/2400', 'AUSE was not set')
+    assert.equal(senseOf(disk.run(cdbOf('04 00 00 00 00 00'))), '3/3103', 'FORMAT UNIT is no way out')
     assert.equal(senseOf(disk.run(READY)), '3/3103')
     assert.equal(senseOf(disk.run(sanitizeCdb(BLOCK_ERASE))), 'status 0')
     assert.equal(senseOf(disk.run(READY)), 'status 0')
@@ -365,6 +366,7 @@ describe('FORMAT UNIT', () => {
     const disk = new TestDisk(8)
     disk.store.failNext = { call: 'zero', error: { failure: 'medium' } }
     assert.equal(senseOf(format(disk, 0)), '3/3101')
+    assert.equal(senseOf(disk.run(sanitizeCdb(EXIT))), 'status 0', 'that is of SANITIZE')
     assert.equal(senseOf(disk.run(READY)), '3/3101')
     assert.equal(senseOf(format(disk, 0)), 'status 0')
     assert.equal(senseOf(disk.run(READY)), 'status 0')
