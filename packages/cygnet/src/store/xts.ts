@@ -15,7 +15,7 @@ interface Codebook {
   update(bytes: Uint8Array): Uint8Array
 }
 
-/** Words of a piece in memory; numbers in it are little-endian, as in XTS and on every machine that Node runs on. */
+/** Words of a piece in memory; numbers in it are little-endian, as in XTS, and on x64 and arm64. */
 const words = new Uint32Array(PIECE_BYTES / 4)
 const bytesOfWords = new Uint8Array(words.buffer)
 const tweaks = new Uint32Array(PIECE_BYTES / 4)
