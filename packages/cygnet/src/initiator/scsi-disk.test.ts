@@ -527,5 +527,11 @@ describe('misuse', () => {
     controller.abort(reason)
     await assert.rejects(read, reason)
     assert.equal(timing.timers, 0)
+    // Or just before the wait.
+    const another = new AbortController()
+    fake.onCommand = () => another.abort(reason)
+    fake.answers.push({ opcode: -1, answer: status(ScsiStatus.busy) })
+    await assert.rejects(disk.read(0, 512, { signal: another.signal }), reason)
+    assert.equal(timing.timers, 0)
   })
 })

@@ -131,6 +131,7 @@ export class ScsiUnit {
   }
 
   #wait(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted()
     return new Promise((resolve, reject) => {
       const stop = (): void => {
         cancel()
