@@ -12,8 +12,11 @@ import type { RangeLocks } from './range-locks.ts'
 /** Largest transfer of one command, MAXIMUM TRANSFER LENGTH of the block limits page. */
 export const MAX_TRANSFER_BYTES = 16 * 1024 * 1024
 
-/** Piece by which commands without a transfer of their own go over the medium. */
-export const CHUNK_BYTES = 1024 * 1024
+/**
+ * Piece by which commands go over more of the medium than they transfer. No session's memory pays for it, and every task may
+ * hold one: so it is small.
+ */
+export const CHUNK_BYTES = 128 * 1024
 
 export interface MediumOptions {
   readonly blockBytes: number

@@ -52,10 +52,10 @@ describe('VERIFY', () => {
 
   it('goes piece by piece over more than a piece, and stops where the medium fails', () => {
     const disk = new TestDisk(8192)
-    assert.equal(senseOf(disk.run(blockCdb(Opcode.verify16, 1, 5000))), 'status 0')
-    assert.deepEqual(disk.store.calls, ['read 512+1048576', 'read 1049088+1048576', 'read 2097664+462848'])
+    assert.equal(senseOf(disk.run(blockCdb(Opcode.verify16, 1, 600))), 'status 0')
+    assert.deepEqual(disk.store.calls, ['read 512+131072', 'read 131584+131072', 'read 262656+45056'])
     disk.store.failNext = { call: 'read', error: { failure: 'medium', offset: 512 * 77 } }
-    const bad = disk.run(blockCdb(Opcode.verify16, 1, 5000))
+    const bad = disk.run(blockCdb(Opcode.verify16, 1, 600))
     assert.equal(senseOf(bad), '3/1100')
     assert.equal(bad.sense?.information, 77)
     const big = pattern(3 * 1024 * 1024)
@@ -64,6 +64,14 @@ describe('VERIFY', () => {
     const differs = disk.run(blockCdb(Opcode.verify16, 0, 6144, ALL), { dataOut: big })
     assert.equal(differs.sense?.information, Math.floor(2_500_000 / 512))
     assert.equal(disk.pool.inUse, 0)
+  })
+
+  it('takes little memory for each task, as nobody else counts it', () => {
+    const disk = new TestDisk(8192)
+    disk.store.deferred = true
+    const tasks = Array.from({ length: 1024 }, () => disk.submit(blockCdb(Opcode.verify16, 0, 8192)))
+    assert.equal(disk.pool.inUse, tasks.length)
+    assert.ok(disk.pool.inUseBytes <= 128 * 1024 * 1024)
   })
 
   it('stops between pieces when aborted', () => {

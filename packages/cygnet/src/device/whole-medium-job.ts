@@ -1,6 +1,5 @@
 import type { Done } from '../store/backing-store.ts'
 import type { DiskMedium } from './disk-medium.ts'
-import { CHUNK_BYTES } from './disk-medium.ts'
 import type { Operation } from './operation.ts'
 
 /** One pass over the whole medium: bytes that repeat from block to block, or zeroes, whose space may be released. */
@@ -8,6 +7,9 @@ export type Pass =
   | { readonly kind: 'pattern'; readonly block: Uint8Array }
   | { readonly kind: 'zero'; readonly mayTrim: boolean }
   | { readonly kind: 'new-key' }
+
+/** Piece of a pattern, of which there is one for each unit. */
+const PATTERN_BYTES = 1024 * 1024
 
 /** Zeroes take no memory here, so that only the time between two looks at `stop` bounds a piece. */
 const ZERO_BYTES = 64 * 1024 * 1024
@@ -81,13 +83,13 @@ export class WholeMediumJob {
       return store.zero(op.position, op.stepBytes, pass.mayTrim, op.done)
     }
     op.buffer ??= this.#filled(pass.block)
-    op.stepBytes = Math.min(rest, CHUNK_BYTES)
+    op.stepBytes = Math.min(rest, PATTERN_BYTES)
     store.write([op.buffer.bytes.subarray(0, op.stepBytes)], op.position, 0, op.done)
   }
 
   #filled(block: Uint8Array): NonNullable<Operation['buffer']> {
-    const buffer = this.#medium.pool.take(CHUNK_BYTES)
-    for (let at = 0; at < CHUNK_BYTES; at += block.length) buffer.bytes.set(block, at)
+    const buffer = this.#medium.pool.take(PATTERN_BYTES)
+    for (let at = 0; at < PATTERN_BYTES; at += block.length) buffer.bytes.set(block, at)
     return buffer
   }
 
