@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { truncateSync, writeFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
-import { startConfigured } from '../support/configured.ts'
+import { type Configuration, startConfigured } from '../support/configured.ts'
 import { requireGuest } from '../support/guest.ts'
 import { GuestShell } from '../support/guest-shell.ts'
 import { freePort, Scratch } from '../support/scratch.ts'
@@ -432,7 +432,7 @@ if (subjectName() === 'cygnet') {
       ...more,
     })
     writeFileSync(scratch.path('read-only'), Buffer.alloc(MIB, 'read only'))
-    await using server = await startConfigured(scratch, {
+    const configuration = (luns: object): Configuration => ({
       portals: ports.map((port, i) => ({ listen: `127.0.0.1:${port}`, group: i + 1 })),
       targets: {
         [TARGET]: {
@@ -444,10 +444,12 @@ if (subjectName() === 'cygnet') {
             [Lun.readOnly]: { file: scratch.path('read-only'), readOnly: true },
             [Lun.stick]: disk('stick', '16M', { removable: true }),
             [Lun.vault]: disk('vault', '16M', { encrypted: true }),
+            ...luns,
           },
         },
       },
     })
+    await using server = await startConfigured(scratch, configuration({}))
     // What the guest knows this machine's loopback address as.
     const portals = ports.map((port) => `10.0.2.2:${port}`)
     const shell = await GuestShell.boot(scratch)
@@ -461,6 +463,19 @@ if (subjectName() === 'cygnet') {
       await t.test(name, async () => assertSays(await shell.ok(script), says))
     }
     await judgeFileSystem(t, shell, server.subject, scratch.path('files'))
+    await t.test('a LUN that is added while Linux is logged in, and removed again', async () => {
+      const heard = `dd if=$(d ${Lun.thin}) of=/dev/null iflag=direct count=1 status=none; dmesg -c | grep 'LUN assignments'
+        iscsiadm -m session -R >/dev/null; sleep 1`
+      await server.reconfigure(configuration({ 9: { memory: '8M' } }))
+      const added = await shell.ok(`${heard}; blockdev --getsize64 $(d 9)
+        echo 1 >/sys/block/$(basename $(d 9))/device/delete`)
+      assertSays(added, [/LUN assignments on this target have changed/, /^8388608$/m])
+      await server.reconfigure(configuration({}))
+      const removed = await shell.ok(
+        `${heard}; echo $(ls /sys/block | grep -c ^sd) disks; iscsiadm -m session`,
+      )
+      assertSays(removed, [/LUN assignments on this target have changed/, /^6 disks$/m, /tcp: \[1\]/])
+    })
     await judgeMultipath(t, shell, portals)
     await t.test('the guest and the target are well', async () => {
       assert.equal(server.subject.isRunning, true, server.subject.stderr.slice(-4000))

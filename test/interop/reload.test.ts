@@ -249,6 +249,26 @@ test('what else a new configuration changes', { timeout: 90_000 }, async (t) => 
     await initiator.logout()
   })
 
+  await t.test('commands that do not end are aborted after 10 seconds', async (inner) => {
+    const initiator = await open(inner, server, [0, 1], { initiatorName: mine })
+    // It waits for data that does not come.
+    const cdb = [0x2a, 0, 0, 0, 0, 0, 0, 0, 8, 0]
+    const asked = new Promise<void>((resolve) => {
+      const onR2t = (): boolean => (resolve(), false)
+      const options = { lun: 1, write: Buffer.alloc(4096), immediate: false, onR2t }
+      initiator.command(cdb, options).catch(() => undefined)
+    })
+    await asked
+    await server.reconfigure({ targets: { [A]: { luns: { 0: image('c0') }, access: all } } })
+    assert.equal(
+      logged(server, 'commands in work have not ended, and are aborted: the LUN is to be removed'),
+      1,
+    )
+    assert.deepEqual(await heard(initiator, 0), [LUNS_CHANGED])
+    await server.reconfigure({ targets: { [A]: { luns, access: all } } })
+    assert.deepEqual(await reportLuns(initiator), [0, 1])
+  })
+
   await t.test('a LUN that cannot be opened is left out, until it can', async (inner) => {
     const initiator = await open(inner, server, [0, 1], { initiatorName: mine })
     const missing = {
