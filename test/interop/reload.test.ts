@@ -9,7 +9,7 @@ import { peerPath, requirePeers } from '../support/peer.ts'
 import { type CommandResult, RawInitiator } from '../support/raw-initiator.ts'
 import { run, Scratch } from '../support/scratch.ts'
 import { Seeded } from '../support/seeded.ts'
-import { logged } from '../support/sharded.ts'
+import { crashShard, logged, shardOf } from '../support/sharded.ts'
 import { createImage, until } from '../support/subject.ts'
 
 const A = 'iqn.2026-11.dev.example:a'
@@ -173,6 +173,24 @@ for (const shards of [1, 2]) {
     assert.equal((await server.subject.stop()).code, 0)
   })
 }
+
+test('a shard that is started again serves what it was to serve last', { timeout: 60_000 }, async (t) => {
+  const scratch = new Scratch(t)
+  const image = (name: string) => ({ file: scratch.path(`${name}.img`), size: '1M' })
+  const configuration = (luns: object, access: object = {}) => ({
+    targets: { [A]: { luns, ...access }, [B]: { luns: { 0: image('d9') } } },
+    shards: 2,
+  })
+  await using server = await startConfigured(scratch, configuration({ 0: image('d0'), 1: image('d1') }))
+  const access = { access: [{ initiators: [host('mine')] }] }
+  await server.reconfigure(configuration({ 1: image('d1'), 2: image('d2'), 3: { file: '/nowhere' } }, access))
+  await open(t, server, [1], { initiatorName: host('mine') })
+  const shard = Number(shardOf(server, A))
+  await crashShard(server, shard)
+  const initiator = await open(t, server, [1, 2], { initiatorName: host('mine') })
+  assert.deepEqual(await reportLuns(initiator), [1, 2])
+  await assert.rejects(open(t, server, [1]), 'nobody else may log in')
+})
 
 test('what else a new configuration changes', { timeout: 90_000 }, async (t) => {
   const scratch = new Scratch(t)
