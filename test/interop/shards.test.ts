@@ -182,6 +182,28 @@ test('connections, and those of one address, are limited over all shards', async
   assert.equal(await logIn(server, A, '127.0.0.3'), '0000')
 })
 
+test('a shard that hangs does not let more connections in than there may be', async (t) => {
+  await using server = await start(new Scratch(t), { limits: { connections: 4 } })
+  assert.equal(await logIn(server, A), '0000')
+  const pid = shardPid(server, Number(shardOf(server, A)))
+  process.kill(pid, 'SIGSTOP')
+  t.after(() => isAlive(pid) && process.kill(pid, 'SIGCONT'))
+  const initiators: RawInitiator[] = []
+  for (let count = 0; count < 12; count++) {
+    const initiator = await RawInitiator.connect(server.subject.port)
+    t.after(() => initiator.close())
+    new RawLogin(initiator).send(identity(A), { next: Stage.fullFeature })
+    initiators.push(initiator)
+    await sleep(20)
+  }
+  const open = (): number => initiators.filter(({ isClosed }) => !isClosed).length
+  // One may be on its way, where it cannot be closed.
+  assert.ok(await until(() => open() <= 4, 3000), `${open()} of 12`)
+  assert.equal(await logIn(server, B), '0000')
+  process.kill(pid, 'SIGCONT')
+  assert.ok(await until(() => open() <= 3, 3000), `${open()} of 12`)
+})
+
 test('an address that guesses waits at all shards', async (t) => {
   const auth = { users: [USER] }
   await using server = await start(new Scratch(t), {

@@ -34,8 +34,8 @@ export class ShardProcess {
   readonly #log: Logger
   readonly #events: ShardEvents
   readonly #asked = new Map<number, (answer: Answer | undefined) => void>()
-  /** Sockets that are not there yet, and would stay here if it ended. */
-  readonly #leaving = new Set<Socket>()
+  /** Sockets that are not there yet, by connection, and would stay here if it ended. */
+  readonly #leaving = new Map<number, Socket>()
   #child: ChildProcess | undefined
   #exited: Promise<void> = Promise.resolve()
   #endpoints: readonly string[] = []
@@ -82,11 +82,21 @@ export class ShardProcess {
       this.#events.closed(message.id)
       return
     }
-    this.#leaving.add(socket)
+    const { id } = message
+    this.#leaving.set(id, socket)
     child.send(message, socket, (error) => {
-      this.#leaving.delete(socket)
+      this.#leaving.delete(id)
       if (error) socket.destroy()
     })
+  }
+
+  /** Has a connection make room; one that is still waiting to go there, as the shard hangs, is closed here. */
+  evict(id: number, reason: string): void {
+    this.tell({ kind: 'evict', id, reason })
+    const socket = this.#leaving.get(id)
+    if (!socket) return
+    socket.destroy()
+    this.#events.closed(id)
   }
 
   tell(message: ToShard): void {
@@ -199,7 +209,7 @@ export class ShardProcess {
     this.#isReady = false
     for (const answer of this.#asked.values()) answer(undefined)
     this.#asked.clear()
-    for (const socket of this.#leaving) socket.destroy()
+    for (const socket of this.#leaving.values()) socket.destroy()
     this.#leaving.clear()
     this.#events.lost()
   }

@@ -32,6 +32,8 @@ interface ShardConnection extends LimitedConnection {
   readonly shard: ShardProcess
   isLoggingIn: boolean
   isDiscovery: boolean
+  /** Once the shard has closed it. */
+  closed?: () => void
 }
 
 /**
@@ -175,8 +177,12 @@ class ShardServer {
     if (!isTls) return shard.give(message, socket)
     try {
       const [near, far] = await socketPair()
-      relay(socket, near)
+      const closed = relay(socket, near)
       shard.give(message, far)
+      const connection = this.#connections.get(id)
+      // It may have been closed meanwhile.
+      if (connection) connection.closed = closed
+      else closed()
     } catch (error) {
       this.#options.log.error({ peer: handed.peerAddress, err: error }, 'TLS connection not handed over')
       socket.destroy()
@@ -191,7 +197,12 @@ class ShardServer {
       address: addressOf(peerAddress),
       isLoggingIn: true,
       isDiscovery: false,
-      evict: (reason) => shard.tell({ kind: 'evict', id, reason }),
+      evict: (reason) => {
+        // The shard may take its time: the next to make room is another.
+        connection.isLoggingIn = false
+        connection.isDiscovery = false
+        shard.evict(id, reason)
+      },
     }
     this.#connections.set(id, connection)
     this.#connectionLimits.add(connection)
@@ -203,6 +214,7 @@ class ShardServer {
     if (!connection) return
     this.#connections.delete(id)
     this.#connectionLimits.remove(connection)
+    connection.closed?.()
   }
 
   /** An address that guesses waits everywhere. `source` knows already. */
