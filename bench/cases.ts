@@ -8,6 +8,8 @@
 export type Served =
   | 'cygnet'
   | 'cygnet-memory'
+  | 'cygnet-two'
+  | 'cygnet-shards'
   | 'cygnet-tls'
   | 'cygnet-wan'
   | 'tgt'
@@ -244,6 +246,13 @@ export const cases: readonly Case[] = [
     unit: 'IOPS',
     load: { ...small('randread', 64), sessions: 1 },
     contenders: each('ours', 'cygnet', 'tgt'),
+  },
+  {
+    id: 'two-targets-read-4k-d32',
+    title: '4 KiB random read from two targets, 2 sessions × depth 32',
+    unit: 'IOPS',
+    load: { ...small('randread', 32), sessions: 2 },
+    contenders: each('ours', 'cygnet-two', 'cygnet-shards'),
   },
   {
     id: 'sessions-8',

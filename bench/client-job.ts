@@ -12,6 +12,8 @@ export interface ClientJob {
   readonly diskBytes: number
   /** `iscsi://…`, or the port of the floor. */
   readonly url: string
+  /** Where every second session goes, if elsewhere. */
+  readonly secondUrl?: string
   readonly connections: number
   /** The certificate of who is to be trusted, for TLS. */
   readonly caFile?: string

@@ -82,6 +82,7 @@ async function ourClient(script: string, measurement: Measurement): Promise<Part
     diskBytes: IMAGE_BYTES,
     url: target.url + (contender.hasDigests ? digestsQuery : ''),
     connections: contender.connections ?? 1,
+    ...(target.secondUrl !== undefined && { secondUrl: target.secondUrl }),
     ...(target.caFile !== undefined && { caFile: target.caFile }),
   }
   const path = fileURLToPath(new URL(script, import.meta.url))

@@ -8,12 +8,14 @@ import { MeasuredWindow } from './measured-window.ts'
 import { offsetsOf, writesOf } from './offsets.ts'
 
 async function openDisks(job: ClientJob): Promise<ScsiDisk[]> {
-  const { caFile, connections } = job
+  const { caFile, connections, url, secondUrl = url } = job
   const options = { connections, ...(caFile !== undefined && { transport: tlsTransport({ caFile }) }) }
   const disks: ScsiDisk[] = []
   // One after the other, as a target may refuse many at once.
-  // oxlint-disable-next-line no-await-in-loop
-  for (let i = 0; i < (job.load.sessions ?? 1); i++) disks.push(await connect(job.url, options))
+  for (let i = 0; i < (job.load.sessions ?? 1); i++) {
+    // oxlint-disable-next-line no-await-in-loop
+    disks.push(await connect(i % 2 === 0 ? url : secondUrl, options))
+  }
   return disks
 }
 

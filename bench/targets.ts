@@ -15,6 +15,8 @@ import { IMAGE_BYTES, ROUND_TRIP_MS, WINDOW_BYTES } from './settings.ts'
 export interface Target {
   /** `iscsi://…`, or the port of the floor. */
   readonly url: string
+  /** Another target of the same server. */
+  readonly secondUrl?: string
   readonly pid: number
   /** TLS: the certificate of who is to be trusted. */
   readonly caFile?: string
@@ -82,6 +84,17 @@ async function istgt(scratch: Scratch, image: string): Promise<Target> {
   return { pid: started.pid, url: started.url('bench') }
 }
 
+/** Two targets in memory, served by one process or by two. */
+async function two(scratch: Scratch, shards: number): Promise<Target> {
+  const names = [`${IQN}.1`, `${IQN}.2`] as const
+  const { subject } = await startConfigured(scratch, {
+    targets: Object.fromEntries(names.map((name) => [name, { luns: { 0: { memory: IMAGE_BYTES } } }])),
+    shards,
+  })
+  const [url, secondUrl] = names.map((name) => `iscsi://${subject.portal}/${name}/0`)
+  return { pid: subject.pid, url: url ?? '', secondUrl: secondUrl ?? '' }
+}
+
 export async function startTargets(scratch: Scratch): Promise<Targets> {
   const image = scratch.path('image')
   makeImage(image)
@@ -106,6 +119,9 @@ export async function startTargets(scratch: Scratch): Promise<Targets> {
   targets['cygnet-wan'] = await delayed(scratch, targets.cygnet, subject.port)
   const memory = await startCygnet(scratch, { memory: String(IMAGE_BYTES) })
   targets['cygnet-memory'] = { pid: memory.pid, url: memory.url() }
+
+  targets['cygnet-two'] = await two(scratch, 1)
+  targets['cygnet-shards'] = await two(scratch, 2)
 
   const floor = await startScript(scratch, 'floor-server.ts')
   targets.floor = { pid: floor.pid, url: String(floor.port) }
