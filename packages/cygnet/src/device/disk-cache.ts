@@ -88,7 +88,7 @@ export class DiskCache {
     const isStart = (flags & StartStop.start) !== 0
     if (flags & StartStop.loadEject) {
       if (isStart || !this.#door.isLoaded || this.#door.isPrevented) {
-        if (isStart) this.stopped = false
+        if (isStart && !this.#door.isPrevented) this.stopped = false
         return this.#door.move(op, isStart)
       }
     } else if (isStart) {

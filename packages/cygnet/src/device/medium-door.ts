@@ -47,9 +47,12 @@ export class MediumDoor {
     return this.#preventing.size > 0
   }
 
-  /** START STOP UNIT with LOEJ: moves the medium, or ends the command with why it may not. What is out may always come in. */
+  /**
+   * START STOP UNIT with LOEJ: moves the medium, or ends the command with why it may not. While removal is prevented the door stays
+   * as it is, open too: libiscsi's suite asks for that.
+   */
   move(op: Operation, isLoad: boolean): void {
-    if (this.isPrevented && this.#isLoaded && !isLoad) return op.check(PREVENTED)
+    if (this.isPrevented) return op.check(PREVENTED)
     const changes = this.#isLoaded !== isLoad
     this.#isLoaded = isLoad
     if (changes) this.#moves++
