@@ -85,6 +85,7 @@ test('§11.16.3 after an R-Data SNACK the series begins where it was acknowledge
   receiver.restart(false)
   assert.ok(receiver.hasGap)
   assert.equal(take(receiver, 2), 'repeated')
+  assert.equal(receiver.missing(3).count, 0, 'a spoiled PDU of the old one is not asked for')
   assert.equal(receiver.data(1, 4, 2, [Uint8Array.of(4, 5)]), 'taken')
   assert.ok(!receiver.hasGap)
   assert.equal(receiver.contiguousBytes, 6)

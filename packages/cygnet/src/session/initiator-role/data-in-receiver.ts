@@ -157,6 +157,8 @@ export class DataInReceiver {
   /** A number is known to exist, and its PDU is not usable or did not come. Returns what to ask for; 0 of them: nothing new. */
   missing(dataSN: number): InputRun {
     this.#hasData = true
+    // Most likely of the series from before; if it was the first of the new one, that is asked for again in time.
+    if (this.#awaitsResend) return NOTHING_MISSING
     if (dataSN < this.#end) {
       const isMissing = dataSN >= this.#expDataSN && this.#ahead?.has(dataSN) !== true
       return { first: dataSN, count: isMissing ? 1 : 0 }
