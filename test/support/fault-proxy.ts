@@ -153,6 +153,8 @@ export class FaultLink {
   readonly #pipes: Readonly<Record<Direction, Pipe>>
   readonly #login = new LoginWatch()
   readonly #armed: Corruption[] = []
+  /** Sockets that are being reset, which ends by itself. */
+  readonly #resetting = new Set<Socket>()
   #lingering: NodeJS.Timeout | undefined
 
   constructor(proxy: FaultProxy, id: number, initiator: Socket, target: Socket) {
@@ -172,7 +174,7 @@ export class FaultLink {
       socket.setNoDelay(true)
       // A reset is passed on as one; 'close' follows.
       socket.on('error', () => {
-        if (!this.isCut) other.resetAndDestroy()
+        if (!this.isCut) this.#reset(other)
       })
       socket.on('close', () => {
         if (!this.isCut && !other.writableEnded && !other.destroyed) other.end()
@@ -211,8 +213,13 @@ export class FaultLink {
       this.#lingering = setTimeout(() => this.close(), FIN_LINGER_MS)
       return
     }
-    this.#target.resetAndDestroy()
-    if (how === 'reset') this.#initiator.resetAndDestroy()
+    this.#reset(this.#target)
+    if (how === 'reset') this.#reset(this.#initiator)
+  }
+
+  #reset(socket: Socket): void {
+    this.#resetting.add(socket)
+    socket.resetAndDestroy()
   }
 
   /** Passes nothing on for so long, in one direction or both. */
@@ -253,8 +260,11 @@ export class FaultLink {
   close(): void {
     clearTimeout(this.#lingering)
     for (const direction of directions) this.#pipes[direction].stop()
-    this.#initiator.destroy()
-    this.#target.destroy()
+    for (const socket of [this.#initiator, this.#target]) {
+      // Node loses the handle of a socket that is destroyed while a reset shuts it down, and then does not exit.
+      if (this.#resetting.has(socket)) socket.unref()
+      else socket.destroy()
+    }
   }
 
   /** For the pipes. */
