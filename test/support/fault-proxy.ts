@@ -217,7 +217,15 @@ export class FaultLink {
     if (how === 'reset') this.#reset(this.#initiator)
   }
 
+  /**
+   * Node cannot reset a socket that is being shut down, nor destroy one while a reset shuts it down: it loses its handle, and
+   * does not exit.
+   */
   #reset(socket: Socket): void {
+    if (socket.writableEnded) {
+      socket.destroy()
+      return
+    }
     this.#resetting.add(socket)
     socket.resetAndDestroy()
   }
@@ -261,7 +269,6 @@ export class FaultLink {
     clearTimeout(this.#lingering)
     for (const direction of directions) this.#pipes[direction].stop()
     for (const socket of [this.#initiator, this.#target]) {
-      // Node loses the handle of a socket that is destroyed while a reset shuts it down, and then does not exit.
       if (this.#resetting.has(socket)) socket.unref()
       else socket.destroy()
     }
