@@ -68,6 +68,8 @@ export async function measure(measurement: Measurement): Promise<Sample> {
 }
 
 const digestsQuery = '?header_digest=crc32c&data_digest=crc32c'
+/** As `iscsi-perf` has it: a target such as tgt chooses digests where it is given the choice. */
+const noDigestsQuery = '?header_digest=none&data_digest=none'
 
 const isRandom = ({ pattern }: Load): boolean => pattern !== 'read' && pattern !== 'write'
 
@@ -151,7 +153,8 @@ async function cygnetBench({ load, target, settings, contender }: Measurement): 
     String(contender.connections ?? 1),
     '--json',
   ]
-  const command = [process.execPath, mainScript, 'bench', ...what, ...how, target.url]
+  const url = target.url + noDigestsQuery
+  const command = [process.execPath, mainScript, 'bench', ...what, ...how, url]
   const { stdout, servedCpuUs } = await runTimed(command, target, seconds + BENCH_WARM_UP_SECONDS)
   const { requestsPerSecond, cpuPerRequestUs, requests, latencyMs } = JSON.parse(stdout) as LoadResult
   return {
