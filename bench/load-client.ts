@@ -11,9 +11,8 @@ async function openDisks(job: ClientJob): Promise<ScsiDisk[]> {
   const { caFile, connections, url, secondUrl = url } = job
   const options = { connections, ...(caFile !== undefined && { transport: tlsTransport({ caFile }) }) }
   const disks: ScsiDisk[] = []
-  // One after the other, as a target may refuse many at once.
   for (let i = 0; i < (job.load.sessions ?? 1); i++) {
-    // oxlint-disable-next-line no-await-in-loop
+    // oxlint-disable-next-line no-await-in-loop -- one after the other, as a target may refuse many at once
     disks.push(await connect(i % 2 === 0 ? url : secondUrl, options))
   }
   return disks
